@@ -1,0 +1,164 @@
+//! Files that appear whole or not at all.
+#![expect(clippy::disallowed_methods, reason = "this is where files are written")]
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::Error;
+
+static COUNTER: AtomicU64 = AtomicU64::new(0);
+
+/// A file being written beside its place: it has its final mode from its creation, and takes its place by
+/// [`Pending::commit`]. Dropped before, it leaves nothing behind.
+#[derive(Debug)]
+pub struct Pending {
+    target: PathBuf,
+    temporary: PathBuf,
+    file: File,
+    committed: bool,
+}
+
+impl Pending {
+    /// Begins a file that is to lie at `target` with the permission bits `mode`.
+    ///
+    /// # Errors
+    /// [`Error::File`], when nothing can be written in that folder.
+    pub fn new(target: &Path, mode: u32) -> Result<Self, Error> {
+        let folder = target.parent().unwrap_or(Path::new("/"));
+        let name = target.file_name().unwrap_or_default().to_string_lossy();
+        let unique = COUNTER.fetch_add(1, Ordering::Relaxed);
+        let temporary = folder.join(format!(".{name}.{}-{unique}.tmp", std::process::id()));
+        // What a killed run with the same process id left is nobody's.
+        if let Err(source) = fs::remove_file(&temporary)
+            && source.kind() != io::ErrorKind::NotFound
+        {
+            return Err(Error::File {
+                action: "remove",
+                path: temporary,
+                source,
+            });
+        }
+        let file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(mode & 0o700)
+            .open(&temporary)
+            .map_err(Error::file("write", target))?;
+        let pending = Self {
+            target: target.to_owned(),
+            temporary,
+            file,
+            committed: false,
+        };
+        // The umask may have taken bits away; wider ones are given only now that the name is ours.
+        pending
+            .file
+            .set_permissions(fs::Permissions::from_mode(mode))
+            .map_err(Error::file("set the mode of", target))?;
+        Ok(pending)
+    }
+
+    /// Where the file will lie.
+    #[must_use]
+    pub fn target(&self) -> &Path {
+        &self.target
+    }
+
+    /// Makes the contents durable, without giving them their place yet.
+    ///
+    /// # Errors
+    /// [`Error::File`].
+    pub fn sync(&self) -> Result<(), Error> {
+        self.file
+            .sync_all()
+            .map_err(Error::file("sync", &self.target))
+    }
+
+    /// Gives the file its place, durably.
+    ///
+    /// # Errors
+    /// [`Error::File`]; the old file is then still in place.
+    pub fn commit(mut self) -> Result<(), Error> {
+        self.sync()?;
+        fs::rename(&self.temporary, &self.target).map_err(Error::file("write", &self.target))?;
+        self.committed = true;
+        sync_folder_of(&self.target)
+    }
+}
+
+impl Write for Pending {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        if !self.committed {
+            // Nothing is lost if this fails: the name says that it is temporary.
+            let _ = fs::remove_file(&self.temporary);
+        }
+    }
+}
+
+/// Writes `content` at `target` so that a reader, or a host that lost power, finds the old file or the new one.
+///
+/// # Errors
+/// [`Error::File`]; the old file is then still in place.
+pub fn write_atomically(target: &Path, mode: u32, content: &[u8]) -> Result<(), Error> {
+    let mut pending = Pending::new(target, mode)?;
+    pending
+        .write_all(content)
+        .map_err(Error::file("write", target))?;
+    pending.commit()
+}
+
+pub(crate) fn sync_folder_of(path: &Path) -> Result<(), Error> {
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    File::open(folder)
+        .and_then(|f| f.sync_all())
+        .map_err(Error::file("sync", folder))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_appears_whole_and_with_its_mode() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("key");
+        let mut pending = Pending::new(&path, 0o600).unwrap();
+        pending.write_all(b"half").unwrap();
+        assert!(!path.exists());
+        drop(pending);
+        assert_eq!(
+            fs::read_dir(dir.path()).unwrap().count(),
+            0,
+            "a dropped file leaves nothing"
+        );
+
+        for (mode, content) in [(0o600, "one"), (0o666, "two")] {
+            write_atomically(&path, mode, content.as_bytes()).unwrap();
+            assert_eq!(fs::read_to_string(&path).unwrap(), content);
+            assert_eq!(
+                fs::metadata(&path).unwrap().permissions().mode() & 0o7777,
+                mode
+            );
+        }
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_failure_names_the_file_that_was_to_be() {
+        let error = write_atomically(Path::new("/nowhere/at/all"), 0o644, b"").unwrap_err();
+        assert_eq!(error.to_string(), "could not write /nowhere/at/all");
+    }
+}

@@ -1,0 +1,52 @@
+//! Waiting for a condition, never for a time.
+
+use std::time::{Duration, Instant};
+
+use crate::error::Error;
+
+/// Asks again and again until the answer is yes; `what` says in the error what did not come about.
+///
+/// The question is asked at least once, and once more after the limit has passed. Its own errors end the wait: a question
+/// that may fail for a while has to answer `Ok(false)` then.
+///
+/// # Errors
+/// [`Error::Deadline`] after `limit`; what the question returned otherwise.
+pub fn wait_until(
+    what: &str,
+    limit: Duration,
+    mut question: impl FnMut() -> Result<bool, Error>,
+) -> Result<(), Error> {
+    let start = Instant::now();
+    let mut pause = Duration::from_millis(2);
+    loop {
+        let last = start.elapsed() >= limit;
+        if question()? {
+            return Ok(());
+        }
+        if last {
+            return Err(Error::Deadline {
+                what: what.to_owned(),
+                limit,
+            });
+        }
+        std::thread::sleep(pause);
+        pause = (pause * 3 / 2).min(Duration::from_millis(50));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn asks_until_yes_and_names_what_never_came() {
+        let mut left = 3;
+        wait_until("three", Duration::from_secs(5), || {
+            left -= 1;
+            Ok(left == 0)
+        })
+        .unwrap();
+        let error = wait_until("the moon", Duration::from_millis(5), || Ok(false)).unwrap_err();
+        assert_eq!(error.to_string(), "not within 5ms: the moon");
+    }
+}

@@ -1,0 +1,120 @@
+//! Changes to a cluster, as data, and how long each may wait.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::hex_id;
+
+/// How long a change waits for what etcd needs time for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Waits {
+    /// When to give up.
+    pub limit: Duration,
+    /// How often to try again.
+    pub poll: Duration,
+}
+
+impl Waits {
+    /// For `seconds` at most, trying ten times a second.
+    pub const fn seconds(seconds: u64) -> Self {
+        Self {
+            limit: Duration::from_secs(seconds),
+            poll: Duration::from_millis(100),
+        }
+    }
+}
+
+/// One change to a cluster. `via` are the client URLs of voters, tried in order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Change {
+    /// Add a member that does not vote yet. Its name is for people: etcd learns it when the member starts.
+    AddLearner {
+        /// Whom to ask.
+        via: Vec<String>,
+        /// The member's name.
+        name: String,
+        /// Where others will reach it.
+        peer_url: String,
+        /// Peer URLs of members that are being added at the same time: they are waited for, up to `patience`, but
+        /// not insisted on.
+        beside: Vec<String>,
+        /// How long to wait for `beside`.
+        #[serde(skip)]
+        patience: Duration,
+        /// How long to wait until the cluster takes the learner.
+        #[serde(skip)]
+        waits: Waits,
+    },
+    /// Let a learner vote, as soon as it is in sync.
+    Promote {
+        /// Whom to ask.
+        via: Vec<String>,
+        /// The member's name.
+        name: String,
+        /// Its id; 0 where only the run will know it.
+        id: u64,
+        /// How long to wait for it to be in sync, and for a healthy cluster.
+        #[serde(skip)]
+        waits: Waits,
+    },
+    /// Remove a member.
+    Remove {
+        /// Whom to ask; not the member itself, where others are left.
+        via: Vec<String>,
+        /// The member's name.
+        name: String,
+        /// Its id.
+        id: u64,
+        /// How long to wait for a healthy cluster.
+        #[serde(skip)]
+        waits: Waits,
+    },
+    /// Hand leadership to another voter.
+    MoveLeader {
+        /// The client URL of the leader, which alone can do it.
+        via: Vec<String>,
+        /// Name of the leader to be.
+        name: String,
+        /// Its id.
+        to: u64,
+        /// How long to wait.
+        #[serde(skip)]
+        waits: Waits,
+    },
+    /// Wait until the member behind an endpoint serves reads that a majority agrees to.
+    AwaitHealthy {
+        /// The member's client URL.
+        endpoint: String,
+        /// How long.
+        #[serde(skip)]
+        waits: Waits,
+    },
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AddLearner { name, peer_url, .. } => {
+                write!(f, "add member {name} at {peer_url} as a learner")
+            }
+            Self::Promote { name, id: 0, .. } => {
+                write!(f, "promote learner {name} (<member id of {name}>)")
+            }
+            Self::Promote { name, id, .. } => write!(f, "promote learner {name} ({})", hex_id(*id)),
+            Self::Remove { name, id, .. } => write!(f, "remove member {name} ({})", hex_id(*id)),
+            Self::MoveLeader { name, to, .. } => {
+                write!(f, "hand leadership to {name} ({})", hex_id(*to))
+            }
+            Self::AwaitHealthy { endpoint, waits } => {
+                write!(
+                    f,
+                    "wait until {endpoint} serves reads (at most {} s)",
+                    waits.limit.as_secs()
+                )
+            }
+        }
+    }
+}

@@ -1,0 +1,372 @@
+//! The real thing: gRPC with mutual TLS, one connection and one single-threaded runtime a call.
+//!
+//! Every call is cut off after a limit of ours, since the library's own timeouts do not bound all of them. A member list
+//! is preceded by a linearizable read on the same member, because the library asks for the list without that guarantee.
+
+use std::future::Future;
+use std::time::{Duration, Instant};
+
+use etcd_client::{Certificate, ConnectOptions, Identity, MemberAddOptions, TlsOptions};
+
+use crate::error::Code;
+use crate::{
+    Change, Cluster, Credentials, Error, Member, MemberStatus, Membership, Observe, Waits,
+};
+
+/// How long to wait for a TCP connection and the TLS handshake.
+const CONNECT_LIMIT: Duration = Duration::from_secs(3);
+/// How long one call may take: etcd itself gives a request up after 5 to 7 s.
+const CALL_LIMIT: Duration = Duration::from_secs(8);
+
+/// Talks to real members.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Client;
+
+impl Client {
+    /// Runs `call` on a connection to `endpoint`.
+    fn call<T, F>(
+        self,
+        endpoint: &str,
+        credentials: &Credentials,
+        name: &'static str,
+        call: impl FnOnce(etcd_client::Client) -> F,
+    ) -> Result<T, Error>
+    where
+        F: Future<Output = Result<T, etcd_client::Error>>,
+    {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|e| Error::Unusable(format!("no runtime for the etcd client: {e}")))?;
+        let tls = TlsOptions::new()
+            .ca_certificate(Certificate::from_pem(&credentials.ca))
+            .identity(Identity::from_pem(
+                &credentials.certificate,
+                credentials.key.expose(),
+            ));
+        let options = ConnectOptions::new()
+            .with_tls(tls)
+            .with_connect_timeout(CONNECT_LIMIT)
+            .with_timeout(CALL_LIMIT);
+        let work = async {
+            let client = etcd_client::Client::connect([endpoint], Some(options)).await?;
+            call(client).await
+        };
+        let bounded = runtime.block_on(async { tokio::time::timeout(CALL_LIMIT, work).await });
+        // A connection task that hangs must not keep us: it is dropped with the runtime, without waiting for it.
+        runtime.shutdown_background();
+        match bounded {
+            Ok(result) => result.map_err(|e| translate(endpoint, name, &e)),
+            Err(_) => Err(Error::Timeout {
+                endpoint: endpoint.to_owned(),
+                call: name,
+                limit: CALL_LIMIT,
+            }),
+        }
+    }
+
+    /// Asks one endpoint after the other until one gives an answer that does not depend on the endpoint.
+    fn first<T>(
+        endpoints: &[String],
+        mut ask: impl FnMut(&str) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let mut worst = Error::NoEndpoint;
+        for endpoint in endpoints {
+            match ask(endpoint) {
+                Ok(value) => return Ok(value),
+                Err(
+                    e @ (Error::Unreachable { .. }
+                    | Error::Untrusted { .. }
+                    | Error::Rejected { .. }
+                    | Error::Timeout { .. }
+                    | Error::Learner { .. }
+                    | Error::NoLeader
+                    | Error::EtcdTimeout(_)
+                    | Error::NotLeader { .. }),
+                ) => worst = e,
+                Err(e) => return Err(e),
+            }
+        }
+        Err(worst)
+    }
+}
+
+fn translate(endpoint: &str, call: &'static str, error: &etcd_client::Error) -> Error {
+    match error {
+        etcd_client::Error::GRpcStatus(status) => {
+            let code = match status.code() as i32 {
+                1 => Code::Cancelled,
+                2 => Code::Unknown,
+                14 => Code::Unavailable,
+                _ => Code::Other,
+            };
+            // What the transport has to say stands in the chain of causes, not in the message.
+            let mut message = status.message().to_owned();
+            let mut cause = std::error::Error::source(status);
+            while let Some(e) = cause {
+                let text = e.to_string();
+                if !message.contains(&text) {
+                    message = format!("{message}: {text}");
+                }
+                cause = e.source();
+            }
+            Error::of_status(endpoint, call, code, &message)
+        }
+        etcd_client::Error::TransportError(e) => {
+            let mut detail = e.to_string();
+            let mut cause = std::error::Error::source(e);
+            while let Some(e) = cause {
+                detail = format!("{detail}: {e}");
+                cause = e.source();
+            }
+            Error::of_status(endpoint, call, Code::Unavailable, &detail)
+        }
+        other => Error::Unusable(format!("{endpoint}: {other}")),
+    }
+}
+
+impl Observe for Client {
+    fn members(
+        &self,
+        endpoints: &[String],
+        credentials: &Credentials,
+    ) -> Result<Membership, Error> {
+        Self::first(endpoints, |endpoint| {
+            self.call(
+                endpoint,
+                credentials,
+                "member list",
+                |mut client| async move {
+                    client.get("health", None).await?;
+                    let list = client.member_list().await?;
+                    Ok(membership(
+                        list.header()
+                            .map_or(0, etcd_client::ResponseHeader::cluster_id),
+                        list.members(),
+                    ))
+                },
+            )
+        })
+    }
+
+    fn status(&self, endpoint: &str, credentials: &Credentials) -> Result<MemberStatus, Error> {
+        self.call(endpoint, credentials, "status", |mut client| async move {
+            let status = client.status().await?;
+            let header = status.header();
+            Ok(MemberStatus {
+                id: header.map_or(0, etcd_client::ResponseHeader::member_id),
+                cluster_id: header.map_or(0, etcd_client::ResponseHeader::cluster_id),
+                leader: status.leader(),
+                learner: status.is_learner(),
+                version: status.version().to_owned(),
+                storage_version: status.storage_version().to_owned(),
+                db_size: status.db_size(),
+                db_in_use: status.raft_used_db_size(),
+                raft_term: status.raft_term(),
+                raft_index: status.raft_index(),
+                raft_applied: status.raft_applied_index(),
+                revision: header.map_or(0, etcd_client::ResponseHeader::revision),
+                errors: status.errors().to_vec(),
+            })
+        })
+    }
+
+    fn healthy(&self, endpoint: &str, credentials: &Credentials) -> Result<(), Error> {
+        self.call(endpoint, credentials, "read", |mut client| async move {
+            client.get("health", None).await.map(drop)
+        })
+    }
+}
+
+fn membership(cluster_id: u64, members: &[etcd_client::Member]) -> Membership {
+    let member = |m: &etcd_client::Member| Member {
+        id: m.id(),
+        name: m.name().to_owned(),
+        peer_urls: m.peer_urls().to_vec(),
+        client_urls: m.client_urls().to_vec(),
+        learner: m.is_learner(),
+    };
+    Membership {
+        cluster_id,
+        members: members.iter().map(member).collect(),
+    }
+}
+
+impl Cluster for Client {
+    fn apply(
+        &mut self,
+        change: &Change,
+        credentials: &Credentials,
+        note: &mut dyn FnMut(&str),
+    ) -> Result<(), Error> {
+        match change {
+            Change::AddLearner {
+                via,
+                peer_url,
+                beside,
+                patience,
+                waits,
+                ..
+            } => {
+                self.add_learner(via, peer_url, credentials, *waits, &mut *note, change)?;
+                self.await_beside(via, beside, *patience, credentials, note);
+                Ok(())
+            }
+            Change::Promote { via, id, waits, .. } => retry(change, *waits, note, || {
+                let asked = Self::first(via, |endpoint| {
+                    self.call(
+                        endpoint,
+                        credentials,
+                        "member promote",
+                        |mut c| async move { c.member_promote(*id).await.map(drop) },
+                    )
+                });
+                match asked {
+                    Err(Error::AlreadyVoter) => Ok(()),
+                    other => other,
+                }
+            }),
+            Change::Remove { via, id, waits, .. } => retry(change, *waits, note, || {
+                let asked = Self::first(via, |endpoint| {
+                    self.call(endpoint, credentials, "member remove", |mut c| async move {
+                        c.member_remove(*id).await.map(drop)
+                    })
+                });
+                match asked {
+                    Err(Error::MemberNotFound) => Ok(()),
+                    // A timeout may have committed: ask again, and find it gone.
+                    other => other,
+                }
+            }),
+            Change::MoveLeader { via, to, waits, .. } => retry(change, *waits, note, || {
+                Self::first(via, |endpoint| {
+                    self.call(endpoint, credentials, "leader change", |mut c| async move {
+                        c.move_leader(*to).await.map(drop)
+                    })
+                })
+            }),
+            Change::AwaitHealthy { endpoint, waits } => {
+                retry(change, *waits, note, || {
+                    match self.healthy(endpoint, credentials) {
+                        // A learner that answers so is as healthy as it can be.
+                        Err(Error::Learner { .. }) => Ok(()),
+                        // A member that is just starting or ending may cut connections, too.
+                        Err(Error::Rejected { endpoint, detail }) => {
+                            Err(Error::Unreachable { endpoint, detail })
+                        }
+                        other => other,
+                    }
+                })
+            }
+        }
+    }
+}
+
+impl Client {
+    fn add_learner(
+        self,
+        via: &[String],
+        peer_url: &str,
+        credentials: &Credentials,
+        waits: Waits,
+        note: &mut dyn FnMut(&str),
+        change: &Change,
+    ) -> Result<(), Error> {
+        retry(change, waits, note, || {
+            let asked = Self::first(via, |endpoint| {
+                self.call(
+                    endpoint,
+                    credentials,
+                    "member add",
+                    |mut client| async move {
+                        let options = MemberAddOptions::new().with_is_learner();
+                        client.member_add([peer_url], Some(options)).await.map(drop)
+                    },
+                )
+            });
+            match asked {
+                // Ours, if an earlier try timed out and was committed all the same; whose it is, the next look tells.
+                Err(Error::PeerUrlExists) => Ok(()),
+                other => other,
+            }
+        })
+    }
+
+    /// Waits for the others that are being added; without them, all goes on, only slower.
+    fn await_beside(
+        self,
+        via: &[String],
+        beside: &[String],
+        patience: Duration,
+        credentials: &Credentials,
+        note: &mut dyn FnMut(&str),
+    ) {
+        let deadline = Instant::now() + patience;
+        let mut told = false;
+        while !beside.is_empty() {
+            let missing: Vec<&String> = match self.members(via, credentials) {
+                Ok(list) => beside
+                    .iter()
+                    .filter(|url| list.at_peer_url(url).is_none())
+                    .collect(),
+                Err(_) => beside.iter().collect(),
+            };
+            let left = deadline.saturating_duration_since(Instant::now());
+            if missing.is_empty() {
+                return;
+            }
+            let names = missing
+                .iter()
+                .map(|u| u.as_str())
+                .collect::<Vec<_>>()
+                .join(", ");
+            if left.is_zero() {
+                note(&format!("going on without {names}"));
+                return;
+            }
+            if !told {
+                note(&format!(
+                    "waiting for {names} to be added, too (at most {} s)",
+                    patience.as_secs()
+                ));
+                told = true;
+            }
+            std::thread::sleep(left.min(Duration::from_millis(100)));
+        }
+    }
+}
+
+/// Tries until it succeeds, fails for good, or the time is over; tells each new reason once.
+fn retry(
+    change: &Change,
+    waits: Waits,
+    note: &mut dyn FnMut(&str),
+    mut attempt: impl FnMut() -> Result<(), Error>,
+) -> Result<(), Error> {
+    let deadline = Instant::now() + waits.limit;
+    let mut told = String::new();
+    loop {
+        let error = match attempt() {
+            Ok(()) => return Ok(()),
+            Err(error) if !error.is_passing() => return Err(error),
+            Err(error) => error,
+        };
+        let reason = error.to_string();
+        if reason != told {
+            note(&format!(
+                "waiting (at most {} s): {reason}",
+                waits.limit.as_secs()
+            ));
+            told = reason;
+        }
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(Error::Deadline {
+                what: change.to_string(),
+                limit: waits.limit,
+                last: Box::new(error),
+            });
+        }
+        std::thread::sleep(waits.poll.min(left));
+    }
+}

@@ -1,0 +1,66 @@
+//! An etcd cluster seen and changed through its API.
+//!
+//! # Purpose
+//! [`Observe`] asks members, [`Cluster`] makes one membership [`Change`]; [`Client`] does both over gRPC with mutual TLS,
+//! [`Picture`] does both on a picture of a cluster: the dry run, and the twin that unit tests use. [`settings`] knows what
+//! each etcd release takes as configuration.
+//!
+//! # What it does not do
+//! It touches no host: no file, no unit. Credentials are handed in. It is synchronous; the runtime under the client is a
+//! single thread that lives as long as a call. No call is unbounded.
+//!
+//! # Where to enter
+//! [`Observe::members`] and [`Change`].
+
+mod change;
+mod client;
+mod error;
+mod model;
+mod picture;
+pub mod settings;
+
+pub use change::{Change, Waits};
+pub use client::Client;
+pub use error::Error;
+pub use model::{Credentials, Member, MemberStatus, Membership, hex_id};
+pub use picture::Picture;
+pub use settings::{Feature, Settings, environment};
+
+/// Asks a cluster. Nothing here changes it.
+///
+/// Endpoints are client URLs; where several are given, they are tried in order until one answers.
+pub trait Observe {
+    /// The members as the cluster knows them, not as a lagging member remembers them.
+    ///
+    /// # Errors
+    /// [`Error`] of the last endpoint tried.
+    fn members(&self, endpoints: &[String], credentials: &Credentials)
+    -> Result<Membership, Error>;
+
+    /// What the member behind one endpoint says of itself.
+    ///
+    /// # Errors
+    /// [`Error`].
+    fn status(&self, endpoint: &str, credentials: &Credentials) -> Result<MemberStatus, Error>;
+
+    /// Whether the member serves reads that a majority agrees to. A learner does not: [`Error::Learner`].
+    ///
+    /// # Errors
+    /// [`Error`], when it does not.
+    fn healthy(&self, endpoint: &str, credentials: &Credentials) -> Result<(), Error>;
+}
+
+/// Changes a cluster: one change at a time.
+pub trait Cluster: Observe {
+    /// Makes one change, waiting for what etcd needs time for. Doing it twice leaves the same as doing it once.
+    /// `note` hears, in words, what is being waited for.
+    ///
+    /// # Errors
+    /// [`Error`]; of a wait, [`Error::Deadline`] with what was seen last.
+    fn apply(
+        &mut self,
+        change: &Change,
+        credentials: &Credentials,
+        note: &mut dyn FnMut(&str),
+    ) -> Result<(), Error>;
+}

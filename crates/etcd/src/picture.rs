@@ -1,0 +1,213 @@
+//! A picture of a cluster: planned changes laid over what the real one says (the dry run), or over members that a test
+//! puts there (the twin).
+//!
+//! As a twin it keeps etcd's rules for learners: as many as it allows, promoted only in sync, asked for only at voters.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
+use crate::{Change, Cluster, Credentials, Error, Member, MemberStatus, Membership, Observe};
+
+/// A cluster that changes only in our eyes.
+#[derive(Clone, Default)]
+pub struct Picture {
+    /// What is asked when the picture does not know; without one, nobody is there.
+    base: Option<Rc<dyn Observe>>,
+    state: Rc<RefCell<State>>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Loaded from the base at the first question.
+    membership: Option<Membership>,
+    /// Endpoints that are to be taken for healthy.
+    healthy: BTreeSet<String>,
+    statuses: BTreeMap<String, MemberStatus>,
+    /// Learners that are not in sync, with how often they still say so.
+    lagging: BTreeMap<u64, u32>,
+    max_learners: Option<usize>,
+    refusals: Vec<(String, Error)>,
+}
+
+impl Picture {
+    /// Over what `base` says.
+    pub fn over(base: impl Observe + 'static) -> Self {
+        Self {
+            base: Some(Rc::new(base)),
+            state: Rc::default(),
+        }
+    }
+
+    /// A cluster of these members, none of them healthy yet.
+    pub fn of(membership: Membership) -> Self {
+        let picture = Self::default();
+        picture.state.borrow_mut().membership = Some(membership);
+        picture
+    }
+
+    /// The member behind `endpoint` serves reads from now on.
+    pub fn set_healthy(&self, endpoint: &str) {
+        self.state.borrow_mut().healthy.insert(endpoint.to_owned());
+    }
+
+    /// What the member behind `endpoint` says of itself from now on.
+    pub fn set_status(&self, endpoint: &str, status: MemberStatus) {
+        self.state
+            .borrow_mut()
+            .statuses
+            .insert(endpoint.to_owned(), status);
+    }
+
+    /// How many learners the cluster allows; as many as you like until said.
+    pub fn set_max_learners(&self, max: usize) {
+        self.state.borrow_mut().max_learners = Some(max);
+    }
+
+    /// The member `id` stays behind for `tries` promotions.
+    pub fn set_lagging(&self, id: u64, tries: u32) {
+        self.state.borrow_mut().lagging.insert(id, tries);
+    }
+
+    /// A change whose words contain `words` fails from now on.
+    pub fn refuse(&self, words: &str, error: Error) {
+        self.state
+            .borrow_mut()
+            .refusals
+            .push((words.to_owned(), error));
+    }
+
+    /// Replaces the members, as when another host changed them.
+    pub fn set_membership(&self, membership: Membership) {
+        self.state.borrow_mut().membership = Some(membership);
+    }
+
+    fn load(&self, endpoints: &[String], credentials: &Credentials) -> Result<(), Error> {
+        if self.state.borrow().membership.is_some() {
+            return Ok(());
+        }
+        let membership = match &self.base {
+            Some(base) => base.members(endpoints, credentials)?,
+            None => {
+                let endpoint = endpoints.first().cloned().ok_or(Error::NoEndpoint)?;
+                return Err(Error::Unreachable {
+                    endpoint,
+                    detail: "nobody is there".to_owned(),
+                });
+            }
+        };
+        self.state.borrow_mut().membership = Some(membership);
+        Ok(())
+    }
+}
+
+impl Observe for Picture {
+    fn members(
+        &self,
+        endpoints: &[String],
+        credentials: &Credentials,
+    ) -> Result<Membership, Error> {
+        if endpoints.is_empty() {
+            return Err(Error::NoEndpoint);
+        }
+        self.load(endpoints, credentials)?;
+        Ok(self.state.borrow().membership.clone().unwrap_or_default())
+    }
+
+    fn status(&self, endpoint: &str, credentials: &Credentials) -> Result<MemberStatus, Error> {
+        if let Some(status) = self.state.borrow().statuses.get(endpoint) {
+            return Ok(status.clone());
+        }
+        match &self.base {
+            Some(base) if !self.state.borrow().healthy.contains(endpoint) => {
+                base.status(endpoint, credentials)
+            }
+            _ => Err(Error::Unreachable {
+                endpoint: endpoint.to_owned(),
+                detail: "nobody is there".to_owned(),
+            }),
+        }
+    }
+
+    fn healthy(&self, endpoint: &str, credentials: &Credentials) -> Result<(), Error> {
+        if self.state.borrow().healthy.contains(endpoint) {
+            return Ok(());
+        }
+        match &self.base {
+            Some(base) => base.healthy(endpoint, credentials),
+            None => Err(Error::Unreachable {
+                endpoint: endpoint.to_owned(),
+                detail: "nobody is there".to_owned(),
+            }),
+        }
+    }
+}
+
+impl Cluster for Picture {
+    fn apply(
+        &mut self,
+        change: &Change,
+        credentials: &Credentials,
+        _: &mut dyn FnMut(&str),
+    ) -> Result<(), Error> {
+        let words = change.to_string();
+        if let Some((_, error)) = self
+            .state
+            .borrow()
+            .refusals
+            .iter()
+            .find(|(refused, _)| words.contains(refused))
+        {
+            return Err(error.clone());
+        }
+        let via = match change {
+            Change::AwaitHealthy { endpoint, .. } => {
+                self.set_healthy(endpoint);
+                return Ok(());
+            }
+            Change::AddLearner { via, .. }
+            | Change::Promote { via, .. }
+            | Change::Remove { via, .. }
+            | Change::MoveLeader { via, .. } => via,
+        };
+        self.load(via, credentials)?;
+        let mut state = self.state.borrow_mut();
+        let max = state.max_learners;
+        let lagging = match change {
+            Change::Promote { id, .. } => state.lagging.get(id).copied().unwrap_or(0),
+            _ => 0,
+        };
+        let list = state.membership.get_or_insert_default();
+        match change {
+            Change::AddLearner { peer_url, .. } => {
+                if list.at_peer_url(peer_url).is_some() {
+                    return Ok(());
+                }
+                if max.is_some_and(|max| list.members.iter().filter(|m| m.learner).count() >= max) {
+                    return Err(Error::TooManyLearners);
+                }
+                // Only etcd will know the id; 0 stands for it.
+                list.members.push(Member {
+                    id: 0,
+                    name: String::new(),
+                    peer_urls: vec![peer_url.clone()],
+                    client_urls: Vec::new(),
+                    learner: true,
+                });
+            }
+            Change::Promote { id, .. } => {
+                if lagging > 0 {
+                    return Err(Error::NotInSync);
+                }
+                list.members
+                    .iter_mut()
+                    .find(|m| m.id == *id)
+                    .ok_or(Error::MemberNotFound)?
+                    .learner = false;
+            }
+            Change::Remove { id, .. } => list.members.retain(|m| m.id != *id),
+            Change::MoveLeader { .. } | Change::AwaitHealthy { .. } => {}
+        }
+        Ok(())
+    }
+}

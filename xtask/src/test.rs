@@ -1,0 +1,175 @@
+//! All tests, from units to whole hosts.
+
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Instant;
+
+use clap::Args;
+
+use crate::Outcome;
+use crate::machine::{self, Need};
+use crate::run::Task;
+use crate::{supplies, tools};
+
+/// What to test.
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// The part without hosts: a few minutes, no root
+    #[arg(long)]
+    fast: bool,
+
+    /// Install missing packages without asking
+    #[arg(long)]
+    yes: bool,
+
+    /// Only whole-host tests whose name contains this
+    #[arg(long, value_name = "NAME")]
+    only: Option<String>,
+
+    /// The seed of every sample; the sample's size and seed are printed
+    #[arg(long)]
+    seed: Option<u64>,
+
+    /// Every point of a sweep (`all`: of all sweeps), going on where an earlier run stopped
+    #[arg(long, value_name = "NAME")]
+    sweep: Option<String>,
+}
+
+#[derive(Debug, Default)]
+struct Count {
+    passed: usize,
+    failed: usize,
+}
+
+pub(crate) fn main(arguments: &Arguments) -> Outcome {
+    let start = Instant::now();
+    machine::prepare(
+        if arguments.fast {
+            Need::Build
+        } else {
+            Need::Hosts
+        },
+        arguments.yes,
+    )?;
+    let mut count = Count::default();
+    if arguments.only.is_none() && arguments.sweep.is_none() {
+        let mut task = Task::cargo().args(["test", "--workspace", "--locked", "--no-fail-fast"]);
+        // Its test is one of whole hosts.
+        task = task.args(["--exclude", "lab"]);
+        counted(task, &mut count)?;
+    }
+    if arguments.fast {
+        println!("\nThe tests on whole hosts were left out (--fast).");
+    } else {
+        whole_hosts(arguments, &mut count)?;
+    }
+    println!("\n{} minutes", start.elapsed().as_secs().div_ceil(60));
+    println!("{} passed, {} failed", count.passed, count.failed);
+    if count.failed > 0 {
+        Err(format!("{} tests failed", count.failed).into())
+    } else {
+        Ok(())
+    }
+}
+
+fn whole_hosts(arguments: &Arguments, count: &mut Count) -> Outcome {
+    let tools = tools::build()?;
+    let supplies = supplies::ensure(supplies::Want::Tests, &tools)?;
+    let seed = arguments
+        .seed
+        .unwrap_or_else(|| u64::from(std::process::id()));
+    println!("seed of all samples: {seed} (--seed {seed} repeats them)");
+    for (package, executable) in executables(&["lab", "hosts"])? {
+        println!(
+            "\n== whole hosts: {package}, {}",
+            executable.file_name().unwrap_or_default().to_string_lossy()
+        );
+        let mut task = Task::as_root(&executable).args([
+            "--include-ignored",
+            "--test-threads=1",
+            "--nocapture",
+        ]);
+        if let Some(only) = &arguments.only {
+            task = task.args([only]);
+        }
+        task = task
+            .env("KLUSTERKIT_TOOLS", &tools)
+            .env("KLUSTERKIT_SUPPLIES", &supplies)
+            .env("KLUSTERKIT_SEED", seed.to_string())
+            .env("KLUSTERKIT_SWEEP", arguments.sweep.as_deref().unwrap_or(""));
+        counted(task, count)?;
+    }
+    Ok(())
+}
+
+/// Builds the integration tests of these packages, as the user; they run as root.
+fn executables(packages: &[&str]) -> Outcome<Vec<(String, PathBuf)>> {
+    let text = Task::cargo()
+        .args([
+            "test",
+            "--no-run",
+            "--locked",
+            "--message-format=json-render-diagnostics",
+            "--tests",
+        ])
+        .args(packages.iter().flat_map(|package| ["--package", package]))
+        .text()?;
+    let mut found = Vec::new();
+    for message in text
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+    {
+        let test = message["target"]["kind"]
+            .as_array()
+            .is_some_and(|kinds| kinds.iter().any(|kind| kind == "test"));
+        if let (true, Some(executable)) = (test, message["executable"].as_str()) {
+            let name = message["target"]["name"]
+                .as_str()
+                .unwrap_or_default()
+                .to_owned();
+            found.push((name, executable.into()));
+        }
+    }
+    // The lab's own test comes first: without it the others say nothing.
+    found.sort_by_key(|(name, _)| (name != "selftest", name.clone()));
+    Ok(found)
+}
+
+/// Runs tests, shows their output as it comes, and counts by the lines that close each test program.
+fn counted(task: Task, count: &mut Count) -> Outcome {
+    let words = task.words();
+    println!("\n$ {words}");
+    let mut child = task
+        .command()
+        .stdout(Stdio::piped())
+        .spawn()
+        .map_err(|error| format!("{words}: {error}"))?;
+    let before = count.failed;
+    if let Some(stdout) = child.stdout.take() {
+        for line in BufReader::new(stdout).lines() {
+            let line = line?;
+            println!("{line}");
+            if let Some(rest) = line.strip_prefix("test result: ") {
+                count.passed += number_before(rest, " passed");
+                count.failed += number_before(rest, " failed");
+            }
+        }
+    }
+    let status = child.wait()?;
+    if !status.success() && count.failed == before {
+        // Not one test failed, and yet it did: it did not build, or it died.
+        count.failed += 1;
+        eprintln!("{words}: {status}");
+    }
+    Ok(())
+}
+
+fn number_before(text: &str, what: &str) -> usize {
+    let before = text.split(what).next().unwrap_or_default();
+    before
+        .rsplit(|c: char| !c.is_ascii_digit())
+        .next()
+        .and_then(|digits| digits.parse().ok())
+        .unwrap_or(0)
+}

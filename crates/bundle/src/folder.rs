@@ -1,0 +1,106 @@
+//! A folder that appears whole or not at all.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "layouts are written here and in the store, beside their place"
+)]
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::oci;
+
+/// A folder being filled beside its place. Dropped before [`PendingFolder::commit`], it is removed with what is in it.
+#[derive(Debug)]
+pub(crate) struct PendingFolder {
+    target: PathBuf,
+    temporary: PathBuf,
+    committed: bool,
+}
+
+impl PendingFolder {
+    /// Begins a folder that is to lie at `target`, where nothing may lie yet but an empty folder.
+    pub(crate) fn new(target: &Path) -> io::Result<Self> {
+        let taken = || io::Error::from(io::ErrorKind::AlreadyExists);
+        match fs::symlink_metadata(target) {
+            Ok(metadata) if !metadata.is_dir() || fs::read_dir(target)?.next().is_some() => {
+                return Err(taken());
+            }
+            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+            _ => {}
+        }
+        let name = target.file_name().ok_or_else(taken)?.to_string_lossy();
+        let temporary = target.with_file_name(format!(".{name}.{}.tmp", std::process::id()));
+        fs::create_dir(&temporary)?;
+        Ok(PendingFolder {
+            target: target.to_owned(),
+            temporary,
+            committed: false,
+        })
+    }
+
+    /// Where it lies meanwhile.
+    pub(crate) fn path(&self) -> &Path {
+        &self.temporary
+    }
+
+    /// Makes an empty layout in it, without an index.
+    pub(crate) fn make_layout(&self) -> io::Result<()> {
+        make_layout(&self.temporary)
+    }
+
+    /// Gives it its place, durably. `rename` replaces an empty folder, never one with something in it.
+    pub(crate) fn commit(mut self) -> io::Result<()> {
+        sync(&self.temporary)?;
+        fs::rename(&self.temporary, &self.target)?;
+        self.committed = true;
+        match self.target.parent() {
+            Some(parent) if parent != Path::new("") => sync(parent),
+            _ => sync(Path::new(".")),
+        }
+    }
+}
+
+impl Drop for PendingFolder {
+    fn drop(&mut self) {
+        if !self.committed {
+            // Only what this process wrote is in it; its name says that it is temporary.
+            let _ = fs::remove_dir_all(&self.temporary);
+        }
+    }
+}
+
+/// Makes the folders and the marker of a layout where they are missing. The index comes last, by whoever fills it.
+pub(crate) fn make_layout(path: &Path) -> io::Result<()> {
+    fs::create_dir_all(path.join("blobs/sha256"))?;
+    let marker = path.join("oci-layout");
+    if fs::read(&marker).is_ok_and(|bytes| oci::is_layout_marker(&bytes)) {
+        return Ok(());
+    }
+    host::write_atomically(&marker, 0o644, oci::LAYOUT_MARKER).map_err(io::Error::other)
+}
+
+/// Removes the temporary files in `folder` that processes left which are no more.
+pub(crate) fn remove_abandoned(folder: &Path) -> io::Result<()> {
+    for item in fs::read_dir(folder)? {
+        let item = item?;
+        let name = item.file_name();
+        let process = name
+            .to_str()
+            .filter(|name| name.starts_with('.'))
+            .and_then(|name| {
+                let unique = name.strip_suffix(".tmp")?.rsplit('.').next()?;
+                unique.split('-').next()?.parse::<u32>().ok()
+            });
+        if let Some(process) = process
+            && !Path::new("/proc").join(process.to_string()).exists()
+        {
+            fs::remove_file(item.path())?;
+        }
+    }
+    Ok(())
+}
+
+fn sync(folder: &Path) -> io::Result<()> {
+    fs::File::open(folder)?.sync_all()
+}

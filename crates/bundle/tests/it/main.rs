@@ -1,0 +1,12 @@
+//! The bundle library as its users call it, against real files in temporary folders.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests prepare and damage files at will"
+)]
+
+mod hostile;
+mod installs;
+mod round_trips;
+mod skopeo;
+mod stores;
+mod support;

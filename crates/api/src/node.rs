@@ -54,6 +54,10 @@ pub struct NodeConfiguration {
     /// Where programs are installed.
     #[serde(default = "install_dir")]
     pub install_dir: PathBuf,
+    /// Versions of the other components, by name (`containerd`, `runc`, `cni-plugins`, `flannel`): the newest in the
+    /// host's store unless said.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub components: BTreeMap<String, String>,
     /// A TOML document merged over containerd's configuration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub containerd_patch: Option<String>,
@@ -79,6 +83,7 @@ impl Default for NodeConfiguration {
             taints: None,
             extra_sans: Vec::new(),
             install_dir: install_dir(),
+            components: BTreeMap::new(),
             containerd_patch: None,
             ignore_preflight_errors: Vec::new(),
         }
@@ -100,6 +105,9 @@ pub struct NodeVip {
     /// The addresses of the other control planes.
     #[serde(default)]
     pub peers: Vec<IpAddr>,
+    /// keepalived's image; the newest in the host's store unless said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
 }
 
 /// The etcd cluster that a control plane uses.
@@ -108,12 +116,24 @@ pub struct NodeVip {
 pub struct NodeEtcd {
     /// Client URLs; the member on this host unless said.
     pub endpoints: Vec<String>,
+    /// The authority's certificate; from the credentials unless said, else etcdadm's on this host.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<PathBuf>,
+    /// The API server's client certificate; as `caFile`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cert_file: Option<PathBuf>,
+    /// Its key; as `caFile`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key_file: Option<PathBuf>,
 }
 
 impl Default for NodeEtcd {
     fn default() -> Self {
         Self {
             endpoints: vec!["https://127.0.0.1:2379".to_owned()],
+            ca_file: None,
+            cert_file: None,
+            key_file: None,
         }
     }
 }

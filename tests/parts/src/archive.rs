@@ -167,6 +167,7 @@ impl Writer {
         let appended = match header.as_gnu_mut() {
             // Written as given: the crate would drop a leading `./`.
             Some(gnu) if name.len() <= gnu.name.len() => {
+                gnu.name.fill(0);
                 gnu.name[..name.len()].copy_from_slice(name.as_bytes());
                 header.set_cksum();
                 self.tar.append(header, content)

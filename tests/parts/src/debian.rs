@@ -111,7 +111,11 @@ impl Root {
 /// # Errors
 /// When it can neither be found nor made.
 pub fn root(workshop: &Workshop, say: &mut dyn FnMut(&str)) -> Result<Root, Error> {
-    let recipe = format!("{SUITE}\n{}\n{}\n", PACKAGES.join(" "), DROPPED.join(" "));
+    let recipe = format!(
+        "2\n{SUITE}\n{}\n{}\n",
+        PACKAGES.join(" "),
+        DROPPED.join(" ")
+    );
     let key = &files::sha256(recipe.as_bytes())[..16];
     let folder = workshop.entry("debian-root", key, say, make)?;
     let status = folder.join("packages.txt");
@@ -186,12 +190,12 @@ fn thin_out(full: &Path, layer: &Path, status: &mut String) -> Result<Written, F
     to.finish()
 }
 
-/// Folders stay, since programs expect them, and so do licences.
+/// The folders themselves stay, since programs expect them, and so do licences.
 fn is_dropped(name: &str) -> bool {
     !name.ends_with("/copyright")
-        && DROPPED
-            .iter()
-            .any(|dropped| name.starts_with(dropped) && name != *dropped)
+        && DROPPED.iter().any(|dropped| {
+            name.starts_with(dropped) && !(name == *dropped && dropped.ends_with('/'))
+        })
 }
 
 /// Names and versions in Debian's package database.
@@ -227,6 +231,7 @@ mod tests {
         }
         for dropped in [
             "dev/null",
+            "usr/bin/perl",
             "usr/bin/perl5.36.0",
             "usr/share/doc/iptables/changelog.gz",
             "var/lib/dpkg/info/iptables.list",

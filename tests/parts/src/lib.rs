@@ -32,6 +32,7 @@ pub mod files;
 pub mod images;
 pub mod mirror;
 pub mod recipe;
+pub mod serve;
 pub mod toolchain;
 
 pub use catalog::{Part, Versions};

@@ -9,7 +9,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::archive::{self, Entry};
-use crate::ensure::Built;
+use crate::ensure::{Built, Workshop};
 use crate::files::{self, FileError};
 
 /// The architecture in upstream's file names.
@@ -18,6 +18,27 @@ pub const ARCH: &str = if cfg!(target_arch = "aarch64") {
 } else {
     "amd64"
 };
+
+/// The tree of these parts, kept in the cache: it is to be served, not changed.
+/// `say` gets one line a step.
+///
+/// # Errors
+/// When a file cannot be read or written.
+pub fn cached(
+    workshop: &Workshop,
+    parts: &[Built],
+    say: &mut dyn FnMut(&str),
+) -> Result<PathBuf, FileError> {
+    let mut recipe = format!("layout {LAYOUT}\n");
+    for built in parts {
+        recipe += &format!("{} {}\n", built.part, built.key);
+    }
+    let key = &files::sha256(recipe.as_bytes())[..16];
+    workshop.entry("mirror", key, say, |out| lay_out(parts, out).map(drop))
+}
+
+/// To be raised when the layout changes, so that cached trees are left behind.
+const LAYOUT: u32 = 1;
 
 /// Lays out every part that upstream publishes as files; the others (they come
 /// in images only) are passed over. Returns the paths of the files written,
@@ -76,10 +97,10 @@ impl Tree<'_> {
             "dl.k8s.io/release/v{}/bin/linux/{ARCH}",
             built.part.version
         ));
-        for program in built.files()? {
-            let path = folder.join(&program);
-            files::place(&built.file(&program), &self.root.join(&path))?;
-            let (digest, _) = files::sha256_of(&built.file(&program))?;
+        for program in ["kubeadm", "kubectl", "kubelet"] {
+            let path = folder.join(program);
+            files::place(&built.file(program), &self.root.join(&path))?;
+            let (digest, _) = files::sha256_of(&built.file(program))?;
             self.written.push(path);
             // The digest alone, without a line's end.
             self.text(&folder.join(format!("{program}.sha256")), &digest)?;
@@ -187,7 +208,7 @@ mod tests {
         let programs = |name: &str| -> Vec<&str> {
             match name {
                 "etcd" => vec!["etcd", "etcdctl", "etcdutl"],
-                "kubernetes" => vec!["kubeadm", "kubelet"],
+                "kubernetes" => vec!["kubeadm", "kubectl", "kubelet", "kube-proxy"],
                 "containerd" => vec!["containerd", "containerd-shim-runc-v2", "ctr"],
                 "cni-plugins" => vec!["bridge", "host-local"],
                 "flannel" => vec!["flanneld", FLANNEL_MANIFEST],
@@ -235,6 +256,8 @@ mod tests {
         insta::assert_snapshot!(list.join("\n"), @r"
         dl.k8s.io/release/v1.37.2/bin/linux/ARCH/kubeadm
         dl.k8s.io/release/v1.37.2/bin/linux/ARCH/kubeadm.sha256
+        dl.k8s.io/release/v1.37.2/bin/linux/ARCH/kubectl
+        dl.k8s.io/release/v1.37.2/bin/linux/ARCH/kubectl.sha256
         dl.k8s.io/release/v1.37.2/bin/linux/ARCH/kubelet
         dl.k8s.io/release/v1.37.2/bin/linux/ARCH/kubelet.sha256
         github.com/containerd/containerd/releases/download/v2.4.2/containerd-2.4.2-linux-ARCH.tar.gz

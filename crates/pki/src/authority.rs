@@ -56,7 +56,19 @@ pub struct Authority {
 impl Authority {
     /// A new self-signed authority with a P-256 key, valid for [`CA_VALIDITY`] from `now`.
     pub fn generate(common_name: &str, now: SystemTime) -> Result<Self, AuthorityError> {
-        let key = PrivateKey::generate().map_err(AuthorityError::NewKey)?;
+        Self::self_signed(
+            common_name,
+            PrivateKey::generate().map_err(AuthorityError::NewKey)?,
+            now,
+        )
+    }
+
+    /// A new self-signed authority with a key that exists, as one whose certificate was never written.
+    pub fn self_signed(
+        common_name: &str,
+        key: PrivateKey,
+        now: SystemTime,
+    ) -> Result<Self, AuthorityError> {
         let mut params = CertificateParams::default();
         params.distinguished_name = distinguished_name(common_name, None);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -111,13 +123,27 @@ impl Authority {
 
     /// Issues a certificate and a new P-256 key for it. A leaf never outlives its authority.
     pub fn issue(&self, profile: &Profile, now: SystemTime) -> Result<Pair, AuthorityError> {
+        let key = PrivateKey::generate().map_err(AuthorityError::NewKey)?;
+        Ok(Pair {
+            certificate: self.issue_for(profile, &key, now)?,
+            key: key.pem().clone(),
+        })
+    }
+
+    /// Issues a certificate for a key that exists. So a pair is made, or renewed, by writing one file at a time, each of
+    /// which is right as it stands.
+    pub fn issue_for(
+        &self,
+        profile: &Profile,
+        key: &PrivateKey,
+        now: SystemTime,
+    ) -> Result<String, AuthorityError> {
         if self.certificate.not_after <= now {
             return Err(AuthorityError::Expired(
                 self.certificate.common_name.clone(),
             ));
         }
         let fail = |e: &rcgen::Error| encode(&profile.common_name, e);
-        let key = PrivateKey::generate().map_err(AuthorityError::NewKey)?;
         let mut params = CertificateParams::default();
         params.distinguished_name =
             distinguished_name(&profile.common_name, profile.organization.as_deref());
@@ -146,13 +172,10 @@ impl Authority {
         }
         let der = self.certificate.der().into();
         let issuer = Issuer::from_ca_cert_der(&der, self.key.pair()).map_err(|e| fail(&e))?;
-        let certificate = params
+        params
             .signed_by(key.pair(), &issuer)
-            .map_err(|e| fail(&e))?;
-        Ok(Pair {
-            certificate: certificate.pem(),
-            key: key.pem().clone(),
-        })
+            .map(|certificate| certificate.pem())
+            .map_err(|e| fail(&e))
     }
 }
 

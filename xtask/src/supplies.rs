@@ -108,10 +108,8 @@ fn of_parts(want: Want, workshop: &Workshop, built: &[Built]) -> Outcome<PathBuf
         .iter()
         .map(|built| format!("{} {}\n", built.part, built.key))
         .collect();
-    let folder = cache()?.join(format!(
-        "laid-out-{}",
-        &files::sha256(keys.as_bytes())[..16]
-    ));
+    let prefix = format!("laid-out-{}-", want.name());
+    let folder = cache()?.join(format!("{prefix}{}", &files::sha256(keys.as_bytes())[..16]));
     if folder.exists() {
         return Ok(folder);
     }

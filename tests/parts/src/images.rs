@@ -1,13 +1,14 @@
 //! The container images of a cluster, prepared: layers and configuration.
 //!
 //! Each has the reference that kubeadm and the manifests ask for and, in it,
-//! the program where upstream's image has it. Three of them stand on the shared
-//! Debian root, so a host stores and unpacks that once. What is not here is the
-//! writing of an OCI layout: the bundle library does that.
+//! the program where upstream's image has it. Four of them stand on the shared
+//! Debian root, so a host stores and unpacks that once. Images and layouts are
+//! written by the bundle library; [`Image::spec`] is what it takes.
 
 use std::path::{Path, PathBuf};
 
-use serde_json::json;
+use bundle::oci::{Execution, Platform};
+use bundle::{ImageSpec, LayerSource};
 
 use crate::archive::{self, Entry, Written};
 use crate::catalog::Versions;
@@ -66,30 +67,28 @@ pub struct Layer {
 }
 
 impl Image {
-    /// Its configuration, an `application/vnd.oci.image.config.v1+json`.
-    pub fn config(&self) -> Vec<u8> {
-        let diff_ids: Vec<String> = self
-            .layers
-            .iter()
-            .map(|layer| format!("sha256:{}", layer.written.inner))
-            .collect();
-        let mut config = json!({
-            "Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
-            "WorkingDir": "/",
-        });
-        if !self.entrypoint.is_empty() {
-            config["Entrypoint"] = json!(self.entrypoint);
+    /// What the bundle library writes it from.
+    pub fn spec(&self) -> ImageSpec {
+        ImageSpec {
+            reference: self.reference.clone(),
+            platform: Platform::linux(ARCH),
+            config: Execution {
+                env: vec![PATH.to_owned()],
+                entrypoint: self.entrypoint.clone(),
+                working_dir: Some("/".to_owned()),
+                ..Execution::default()
+            },
+            layers: self
+                .layers
+                .iter()
+                .map(|layer| LayerSource::TarGz(layer.path.clone()))
+                .collect(),
         }
-        let whole = json!({
-            "created": "1980-01-01T00:00:00Z",
-            "architecture": ARCH,
-            "os": "linux",
-            "config": config,
-            "rootfs": {"type": "layers", "diff_ids": diff_ids},
-        });
-        serde_json::to_vec(&whole).expect("plain JSON can be written")
     }
 }
+
+/// Where commands without a folder are looked for, as in the static pods' manifests.
+const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Prepares all images of a cluster in the order in which a host needs them.
 ///
@@ -314,26 +313,31 @@ fn entries(programs: &[(PathBuf, String)]) -> Vec<Entry> {
 mod tests {
     use super::*;
 
-    fn layer(inner: &str) -> Layer {
-        Layer {
-            path: PathBuf::new(),
-            written: Written {
-                digest: "d".to_owned(),
-                inner: inner.to_owned(),
-                size: 1,
-            },
-        }
-    }
-
     #[test]
-    fn the_configuration_names_layers_and_program() {
+    fn the_bundle_library_takes_a_prepared_image() {
+        let dir = tempfile::tempdir().unwrap();
+        let program = dir.path().join("pause");
+        files::write(&program, b"#!").unwrap();
+        let path = dir.path().join("layer.tar.gz");
+        let programs = [(program, "pause".to_owned())];
+        let written = archive::write(&path, &entries(&programs)).unwrap();
         let image = Image {
             reference: "registry.k8s.io/pause:1".to_owned(),
-            layers: vec![layer("aa"), layer("bb")],
+            layers: vec![Layer {
+                path,
+                written: written.clone(),
+            }],
             entrypoint: vec!["/pause".to_owned()],
         };
-        let text = String::from_utf8(image.config()).unwrap();
-        insta::assert_snapshot!(text.replace(ARCH, "ARCH"), @r#"{"created":"1980-01-01T00:00:00Z","architecture":"ARCH","os":"linux","config":{"Env":["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],"WorkingDir":"/","Entrypoint":["/pause"]},"rootfs":{"type":"layers","diff_ids":["sha256:aa","sha256:bb"]}}"#);
+        let mut draft = bundle::Draft::new();
+        draft.add_image(&image.spec()).unwrap();
+        let mut stream = Vec::new();
+        draft.write_to(&mut stream, &mut |_| {}).unwrap();
+        let text = String::from_utf8_lossy(&stream);
+        assert!(text.contains(&image.reference));
+        assert!(text.contains(&format!("sha256:{}", written.digest)));
+        assert!(text.contains(&format!("sha256:{}", written.inner)));
+        assert!(text.contains(r#""Entrypoint":["/pause"]"#));
     }
 
     #[test]
@@ -356,7 +360,11 @@ mod tests {
     fn the_keepalived_in_the_root_must_be_the_one_in_the_name() {
         let root = |version: &str| Root {
             layer: PathBuf::new(),
-            written: layer("").written,
+            written: Written {
+                digest: String::new(),
+                inner: String::new(),
+                size: 0,
+            },
             packages: vec![("keepalived".to_owned(), version.to_owned())],
         };
         assert!(check_keepalived(&root("1:2.2.7-1+b2")).is_ok());

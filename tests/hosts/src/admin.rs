@@ -1,0 +1,265 @@
+//! An admin's machine: a folder with a cluster's files, and the commands typed there, inside the lab's network.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use lab::{Host, Lab, Output, Run, wait_until};
+use serde_json::Value;
+
+use crate::{ClusterFile, Equipment, Error};
+
+/// How long a whole cluster may take on a busy machine.
+const APPLY: Duration = Duration::from_secs(900);
+
+/// The admin of one cluster.
+#[derive(Debug)]
+pub struct Admin<'l> {
+    lab: &'l Lab,
+    equipment: Equipment,
+    folder: PathBuf,
+}
+
+/// How long the API did not answer.
+#[derive(Debug, Clone, Copy)]
+pub struct Outage {
+    /// From the blow to the first answer after the last failure.
+    pub gap: Duration,
+    /// Probes that failed.
+    pub failed: usize,
+}
+
+impl<'l> Admin<'l> {
+    /// An admin who works in `folder`.
+    ///
+    /// # Errors
+    /// The folder cannot be made.
+    pub fn new(lab: &'l Lab, equipment: Equipment, folder: PathBuf) -> Result<Self, Error> {
+        std::fs::create_dir_all(&folder).map_err(|source| Error::File {
+            action: "make",
+            path: folder.clone(),
+            source,
+        })?;
+        Ok(Self {
+            lab,
+            equipment,
+            folder,
+        })
+    }
+
+    /// The lab.
+    #[must_use]
+    pub fn lab(&self) -> &'l Lab {
+        self.lab
+    }
+
+    /// What the admin was equipped with.
+    #[must_use]
+    pub fn equipment(&self) -> &Equipment {
+        &self.equipment
+    }
+
+    /// A file of the admin's.
+    #[must_use]
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    /// Writes a file of the admin's.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn write(&self, name: &str, text: &str) -> Result<PathBuf, Error> {
+        let path = self.file(name);
+        std::fs::write(&path, text).map_err(|source| Error::File {
+            action: "write",
+            path: path.clone(),
+            source,
+        })?;
+        Ok(path)
+    }
+
+    /// `cctl` with these words and the cluster's state file.
+    pub fn cctl<'a>(&self, words: impl IntoIterator<Item = &'a str>) -> Run {
+        let (cctl, state) = (self.equipment.tool("cctl"), self.file("cctl-state.yaml"));
+        self.lab
+            .run([text(&cctl)])
+            .args(words)
+            .args(["--state", text(&state)])
+            .timeout(APPLY)
+    }
+
+    /// The words of `cctl apply` for this cluster file.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn apply_words(&self, file: &ClusterFile) -> Result<Vec<String>, Error> {
+        let cluster = self.write("cluster.yaml", file.text())?;
+        let bundle = self.equipment.bundle();
+        let words = [
+            "apply",
+            "-f",
+            text(&cluster),
+            "--bundle",
+            text(&bundle),
+            "--accept-new-host-keys",
+        ];
+        Ok(words.map(str::to_owned).to_vec())
+    }
+
+    /// Makes the cluster so.
+    ///
+    /// # Errors
+    /// `cctl apply` fails.
+    pub fn apply(&self, file: &ClusterFile) -> Result<Output, Error> {
+        let words = self.apply_words(file)?;
+        Ok(self.cctl(words.iter().map(String::as_str)).check()?)
+    }
+
+    /// Fetches the admin's kubeconfig out of the state.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn fetch_kubeconfig(&self) -> Result<PathBuf, Error> {
+        let config = self.cctl(["get", "kubeconfig"]).text()?;
+        self.write("kubeconfig", &config)
+    }
+
+    /// `kubectl` with these words.
+    ///
+    /// # Errors
+    /// There is no kubectl among the supplies.
+    pub fn kubectl<'a>(&self, words: impl IntoIterator<Item = &'a str>) -> Result<Run, Error> {
+        let (kubectl, config) = (self.equipment.kubectl()?, self.file("kubeconfig"));
+        Ok(self
+            .lab
+            .run([text(&kubectl)])
+            .args(["--kubeconfig", text(&config)])
+            .args(words))
+    }
+
+    /// What `kubectl get WHAT -o json` tells.
+    ///
+    /// # Errors
+    /// It fails or prints no JSON.
+    pub fn get(&self, what: &[&str]) -> Result<Value, Error> {
+        let words = ["get"]
+            .into_iter()
+            .chain(what.iter().copied())
+            .chain(["-o", "json"]);
+        let text = self.kubectl(words)?.text()?;
+        serde_json::from_str(&text).map_err(|_| Error::Printed {
+            argv: format!("kubectl get {}", what.join(" ")),
+            text,
+        })
+    }
+
+    /// Waits until `expected` nodes are there and Ready, and every pod of kube-system is.
+    ///
+    /// # Errors
+    /// Not in time.
+    pub fn wait_ready(&self, expected: usize, limit: Duration) -> Result<(), Error> {
+        let what = format!("{expected} nodes Ready and every pod of kube-system Ready");
+        Ok(wait_until(&what, limit, || {
+            let nodes = self
+                .get(&["nodes"])
+                .map(|nodes| ready(&nodes))
+                .unwrap_or_default();
+            let pods = self
+                .get(&["pods", "-n", "kube-system"])
+                .map(|pods| ready(&pods))
+                .unwrap_or_default();
+            Ok(nodes.len() == expected
+                && !pods.is_empty()
+                && nodes.iter().chain(&pods).all(|(_, ready)| *ready))
+        })?)
+    }
+
+    /// The host that holds the control planes' common address, if one does.
+    ///
+    /// # Errors
+    /// A host cannot be looked at.
+    pub fn vip_holder<'h>(&self, hosts: &'h [Host]) -> Result<Option<&'h Host>, Error> {
+        let vip = format!("{}/", self.lab.net().address(crate::VIP));
+        for host in hosts {
+            if host
+                .nsexec(["ip", "-brief", "address"])?
+                .text()?
+                .contains(&vip)
+            {
+                return Ok(Some(host));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Strikes a blow and measures how long the API behind `address` does not answer after it. A probe every 50 ms with a
+    /// deadline of 300 ms; over when it has answered for two seconds.
+    ///
+    /// # Errors
+    /// The blow fails, or the API does not come back within a minute.
+    pub fn outage(
+        &self,
+        address: &str,
+        blow: impl FnOnce() -> Result<(), lab::Error>,
+    ) -> Result<Outage, Error> {
+        let url = format!("https://{address}:6443/livez");
+        let probe = || -> Result<bool, lab::Error> {
+            // The certificate is checked by everything else here; this one asks only who is there.
+            let words = [
+                "curl",
+                "--silent",
+                "--insecure",
+                "--max-time",
+                "0.3",
+                "--output",
+                "/dev/null",
+                &url,
+            ];
+            Ok(self.lab.run(words).output()?.success())
+        };
+        blow()?;
+        let start = Instant::now();
+        let (mut last_failure, mut failed) = (start, 0);
+        wait_until("the API to answer again", Duration::from_secs(60), || {
+            if !probe()? {
+                last_failure = Instant::now();
+                failed += 1;
+            }
+            Ok(last_failure.elapsed() > Duration::from_secs(2))
+        })?;
+        Ok(Outage {
+            gap: last_failure - start,
+            failed,
+        })
+    }
+}
+
+/// Names of the items of a list and whether each is Ready.
+fn ready(list: &Value) -> Vec<(String, bool)> {
+    let items = list["items"].as_array().cloned().unwrap_or_default();
+    let is_ready = |item: &Value| {
+        let conditions = item["status"]["conditions"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default();
+        conditions
+            .iter()
+            .any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
+    };
+    items
+        .iter()
+        .map(|item| {
+            (
+                item["metadata"]["name"]
+                    .as_str()
+                    .unwrap_or_default()
+                    .to_owned(),
+                is_ready(item),
+            )
+        })
+        .collect()
+}
+
+pub(crate) fn text(path: &Path) -> &str {
+    path.to_str().expect("the task runner's folders are UTF-8")
+}

@@ -1,0 +1,79 @@
+//! The shipped tools and the supplies, handed over by the task runner.
+
+use std::path::{Path, PathBuf};
+
+use crate::Error;
+
+/// Where the things lie that tests put on hosts.
+#[derive(Debug, Clone)]
+pub struct Equipment {
+    /// The folder with `etcdadm`, `nodeadm` and `cctl` as they are shipped.
+    pub tools: PathBuf,
+    /// The folder with `bundle.oci`, `etcd.oci` and `mirror`.
+    pub supplies: PathBuf,
+}
+
+impl Equipment {
+    /// What `cargo xtask test` hands over.
+    ///
+    /// # Errors
+    /// [`Error::NotEquipped`], when the tests were started without it.
+    pub fn from_environment() -> Result<Self, Error> {
+        let folder = |name| {
+            std::env::var_os(name)
+                .map(PathBuf::from)
+                .ok_or(Error::NotEquipped(name))
+        };
+        Ok(Self {
+            tools: folder("KLUSTERKIT_TOOLS")?,
+            supplies: folder("KLUSTERKIT_SUPPLIES")?,
+        })
+    }
+
+    /// A shipped tool.
+    #[must_use]
+    pub fn tool(&self, name: &str) -> PathBuf {
+        self.tools.join(name)
+    }
+
+    /// The bundle with all that a cluster needs.
+    #[must_use]
+    pub fn bundle(&self) -> PathBuf {
+        self.supplies.join("bundle.oci")
+    }
+
+    /// kubectl, for the admin's machine.
+    ///
+    /// # Errors
+    /// The supplies have none.
+    pub fn kubectl(&self) -> Result<PathBuf, Error> {
+        let releases = self.supplies.join("mirror/dl.k8s.io/release");
+        newest(&releases).map(|version| {
+            let arch = if cfg!(target_arch = "aarch64") {
+                "arm64"
+            } else {
+                "amd64"
+            };
+            version.join(format!("bin/linux/{arch}/kubectl"))
+        })
+    }
+}
+
+fn newest(folder: &Path) -> Result<PathBuf, Error> {
+    let error = |source| Error::File {
+        action: "list",
+        path: folder.to_owned(),
+        source,
+    };
+    let mut found: Vec<PathBuf> = std::fs::read_dir(folder)
+        .and_then(|entries| {
+            entries
+                .map(|entry| entry.map(|entry| entry.path()))
+                .collect()
+        })
+        .map_err(error)?;
+    found.sort();
+    found
+        .pop()
+        .ok_or_else(|| error(std::io::ErrorKind::NotFound.into()))
+}

@@ -1,0 +1,35 @@
+//! What can go wrong beside what is tested.
+
+use std::path::PathBuf;
+
+/// The equipment failed, or a command did.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The lab failed, or a command in it did.
+    #[error(transparent)]
+    Lab(#[from] lab::Error),
+    /// A file of the admin's machine.
+    #[error("could not {action} {path}")]
+    File {
+        /// What was tried.
+        action: &'static str,
+        /// Which file.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// The image of the web application.
+    #[error("could not write the web application's image")]
+    Image(#[from] bundle::DraftError),
+    /// A command printed something else than it should.
+    #[error("{argv} printed something unexpected: {text}")]
+    Printed {
+        /// The command.
+        argv: String,
+        /// What it printed.
+        text: String,
+    },
+    /// The tests were started without what they need.
+    #[error("{0} is not set: whole-host tests are run by `cargo xtask test`")]
+    NotEquipped(&'static str),
+}

@@ -1,0 +1,21 @@
+//! What whole-host tests and the demo share: an admin's machine beside a lab, and a small web application.
+//!
+//! The tests lie in `tests/`; each is ignored by a plain `cargo test`, since it needs root, the shipped tools and the
+//! real parts. `cargo xtask test` makes those and runs them. Nothing here asserts: it does what an admin would type.
+#![expect(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "equipment of the tests: an admin who types commands and looks at what they print"
+)]
+
+mod admin;
+mod cluster;
+mod equipment;
+mod error;
+mod web;
+
+pub use admin::{Admin, Outage};
+pub use cluster::{ClusterFile, VIP};
+pub use equipment::Equipment;
+pub use error::Error;
+pub use web::Web;

@@ -49,6 +49,11 @@ impl PendingFolder {
         make_layout(&self.temporary)
     }
 
+    /// Removes a file that was written into it.
+    pub(crate) fn remove(&self, name: &str) -> io::Result<()> {
+        fs::remove_file(self.temporary.join(name))
+    }
+
     /// Gives it its place, durably. `rename` replaces an empty folder, never one with something in it.
     pub(crate) fn commit(mut self) -> io::Result<()> {
         sync(&self.temporary)?;
@@ -68,6 +73,14 @@ impl Drop for PendingFolder {
             let _ = fs::remove_dir_all(&self.temporary);
         }
     }
+}
+
+/// A new file in a pending folder.
+pub(crate) fn create_file(path: &Path) -> io::Result<fs::File> {
+    fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(path)
 }
 
 /// Makes the folders and the marker of a layout where they are missing. The index comes last, by whoever fills it.

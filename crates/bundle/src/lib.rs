@@ -17,6 +17,7 @@
 pub mod contents;
 pub mod draft;
 mod folder;
+pub mod inspect;
 pub mod install;
 mod layer;
 pub mod layout;
@@ -27,6 +28,8 @@ pub mod receipt;
 pub mod store;
 pub mod stream;
 pub mod tar_stream;
+pub mod unpack;
+pub mod verify;
 mod verifying_reader;
 
 pub use contents::{ANY_ARCH, Component, ComponentFile, Entry, Image};

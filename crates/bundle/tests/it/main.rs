@@ -4,6 +4,7 @@
     reason = "tests prepare and damage files at will"
 )]
 
+mod checks;
 mod hostile;
 mod installs;
 mod round_trips;

@@ -16,7 +16,7 @@ use crate::run::{Run, quote, tail};
 use crate::settings::{self, HostSpec};
 use crate::supervise::{Status, lock_file, off_mark, status_file};
 use crate::wait::wait_until;
-use crate::{cgroup, disk, files, net};
+use crate::{cgroup, disk, files, init, net};
 
 /// How long a boot may take until sshd answers. Machines that compile at the same time are slow.
 const BOOT: Duration = Duration::from_secs(60);
@@ -376,21 +376,11 @@ impl Host {
             .collect::<Vec<_>>()
             .join(" ");
         let pid = self.init()?.pid.to_string();
-        let path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-        Ok(Run::here([
-            "nsenter",
-            "--target",
-            &pid,
-            "--all",
-            "--",
-            "env",
-            "-i",
-            path,
-            "HOME=/root",
-            "LANG=C.UTF-8",
-        ])
-        .args(argv)
-        .named(&self.name, shown))
+        Ok(Run::here(["nsenter", "--target", &pid, "--all", "--"])
+            .args(init::confined())
+            .args(["HOME=/root", "LANG=C.UTF-8"])
+            .args(argv)
+            .named(&self.name, shown))
     }
 
     /// What its kernel says which boot this is.

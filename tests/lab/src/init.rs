@@ -60,8 +60,31 @@ const DEVICE_LINKS: &[(&str, &str)] = &[
     ("kmsg", "null"),
 ];
 
-/// What no host may do, since there is one clock, one kernel log, one set of modules, ports and raw devices.
+/// What nobody on a host may do, since there is one clock, one kernel log, one set of modules, ports and raw devices.
 const DROPPED: &str = "-sys_time,-syslog,-sys_module,-sys_rawio";
+
+/// Kernel switches of the whole machine that lie outside `/proc/sys`: its reset button, its interrupts, its buses.
+const READ_ONLY: &[&str] = &[
+    "proc/sysrq-trigger",
+    "proc/irq",
+    "proc/bus",
+    "proc/fs",
+    "proc/acpi",
+];
+
+/// How a program is started on a host, its own systemd and whatever is brought in from outside: with no more rights than
+/// the host has, and with a clean environment.
+pub(crate) fn confined() -> [String; 7] {
+    [
+        "/usr/bin/setpriv".to_owned(),
+        format!("--bounding-set={DROPPED}"),
+        format!("--inh-caps={DROPPED}"),
+        "--".to_owned(),
+        "/usr/bin/env".to_owned(),
+        "-i".to_owned(),
+        "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned(),
+    ]
+}
 
 /// Becomes the host's systemd; returns only with an error.
 pub(crate) fn become_host(site: &Site, host: &str) -> Result<std::convert::Infallible, Error> {
@@ -95,17 +118,15 @@ pub(crate) fn become_host(site: &Site, host: &str) -> Result<std::convert::Infal
     umount2(".", MntFlags::MNT_DETACH).map_err(Error::sys("umount", "the machine's root"))?;
     chdir("/").map_err(Error::sys("chdir", "/"))?;
 
-    let error = Command::new("/usr/bin/setpriv")
-        .arg(format!("--bounding-set={DROPPED}"))
-        .arg(format!("--inh-caps={DROPPED}"))
-        .args(["--", "/sbin/init", "--show-status=no"])
-        .env_clear()
-        .env("container", "lab")
-        .env("TERM", "dumb")
-        .env(
-            "PATH",
-            "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-        )
+    let [program, args @ ..] = confined();
+    let error = Command::new(program)
+        .args(args)
+        .args([
+            "container=lab",
+            "TERM=dumb",
+            "/sbin/init",
+            "--show-status=no",
+        ])
         .exec();
     Err(Error::Spawn {
         argv: "/sbin/init".to_owned(),
@@ -281,6 +302,28 @@ fn settings(site: &Site, host: &str, root: &Path) -> Result<(), Error> {
         MsFlags::MS_REMOUNT | MsFlags::MS_BIND | flags,
         None,
     )?;
+
+    for path in READ_ONLY {
+        let path = root.join(path);
+        if path.exists() {
+            bind(&path, &path)?;
+            mount_with(
+                None,
+                &path,
+                None,
+                MsFlags::MS_REMOUNT | MsFlags::MS_BIND | flags,
+                None,
+            )?;
+        }
+    }
+    // `swapoff -a` on a host is not to reach the machine's swap, and the kubelet is not to refuse to run for it.
+    let swaps = own.join("swaps");
+    files::write(
+        &swaps,
+        "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n",
+        0o444,
+    )?;
+    bind(&swaps, &root.join("proc/swaps"))?;
 
     // Kubernetes wants nodes to differ in it. A machine without firmware tables has none to hide.
     for name in ["product_uuid", "product_serial"] {

@@ -34,6 +34,7 @@ pub mod mirror;
 pub mod recipe;
 pub mod serve;
 pub mod toolchain;
+pub mod unzip;
 
 pub use catalog::{Part, Versions};
 pub use ensure::{Built, Workshop, ensure};

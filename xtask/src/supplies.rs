@@ -4,8 +4,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bundle::oci::{Execution, Platform};
-use bundle::{ComponentSpec, Draft, ImageSpec, LayerSource, Layout};
+use bundle::oci::Platform;
+use bundle::{ComponentSpec, Draft, Layout};
 use clap::Args;
 use parts::catalog::{self, Versions};
 use parts::{Built, Part, Workshop, files, images, mirror};
@@ -123,23 +123,7 @@ fn of_parts(want: Want, workshop: &Workshop, built: &[Built]) -> Outcome<PathBuf
     let mut draft = Draft::new();
     components(&mut draft, &tree, &newest)?;
     for image in images::prepare(workshop, &newest, built, None, &mut say)? {
-        draft.add_image(&ImageSpec {
-            reference: image.reference,
-            platform: Platform::linux(mirror::ARCH),
-            config: Execution {
-                env: vec![
-                    "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned(),
-                ],
-                entrypoint: image.entrypoint,
-                working_dir: Some("/".to_owned()),
-                ..Execution::default()
-            },
-            layers: image
-                .layers
-                .into_iter()
-                .map(|layer| LayerSource::TarGz(layer.path))
-                .collect(),
-        })?;
+        draft.add_image(&image.spec())?;
     }
     draft.write_folder(&whole.join("parts.oci"), &mut |_| {})?;
 

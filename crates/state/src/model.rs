@@ -1,0 +1,196 @@
+//! The state as a whole, and what is sealed in it.
+
+use std::fmt;
+
+use api::{ClusterConfiguration, Secret};
+use serde::{Deserialize, Serialize};
+
+use crate::objects::{INFRASTRUCTURE, ObjectMeta, SshClusterSpec};
+use crate::{Cluster, HandedOn, Machine, SCHEMA_VERSION, SshCluster, SshMachine};
+
+/// All of the file but its signature.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct State {
+    /// [`SCHEMA_VERSION`].
+    pub schema_version: u32,
+    /// Counts the writings.
+    pub generation: u64,
+    /// Names this cluster apart from all others, 32 hexadecimal digits.
+    #[serde(rename = "clusterID")]
+    pub cluster_id: String,
+    /// The cluster.
+    pub cluster: Cluster,
+    /// What the admin wrote.
+    pub ssh_cluster: SshCluster,
+    /// Its machines.
+    pub machines: Vec<Machine>,
+    /// How they are reached, and how far they came.
+    pub ssh_machines: Vec<SshMachine>,
+    /// The certificates of its authorities, which are no secret.
+    pub authorities: AuthorityCertificates,
+    /// Who vouches for whose signatures.
+    pub vouching: Vouching,
+    /// The secrets, sealed with age.
+    pub sealed: String,
+}
+
+/// The certificates of a cluster's authorities, PEM.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct AuthorityCertificates {
+    /// Signs API servers, kubelets, users.
+    pub kubernetes: String,
+    /// Signs the aggregation layer's client.
+    pub front_proxy: String,
+    /// Signs etcd's members and clients.
+    pub etcd: String,
+}
+
+/// Recipients: SSH public keys and age recipients, a line each.
+pub type Recipients = Vec<String>;
+
+/// Who vouches for the signing key, and who can open the secrets.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Vouching {
+    /// The public half of the key that signs every generation.
+    pub signing_key: String,
+    /// Whom the secrets are sealed for.
+    pub recipients: Recipients,
+    /// The admin's SSH public key that vouches for both; nobody does when the admin has only an age identity.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signer: Option<String>,
+    /// The admin's signature.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub voucher: Option<String>,
+}
+
+/// What is sealed.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Secrets {
+    /// The key of the authority for API servers, kubelets, users.
+    pub kubernetes_key: Secret,
+    /// The key of the aggregation layer's authority.
+    pub front_proxy_key: Secret,
+    /// The key of etcd's authority.
+    pub etcd_key: Secret,
+    /// The service-account key.
+    pub service_account_key: Secret,
+    /// The admin's kubeconfig, once there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub admin_kubeconfig: Option<Secret>,
+    /// The key that signs every generation; set when the state is created.
+    #[serde(default)]
+    pub signing_key: Secret,
+}
+
+impl fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secrets(…)")
+    }
+}
+
+impl State {
+    /// A new cluster's, of which nothing is done yet. What is sealed and signed comes by [`crate::Open::create`].
+    #[must_use]
+    pub fn new(
+        configuration: ClusterConfiguration,
+        documents: Vec<HandedOn>,
+        authorities: AuthorityCertificates,
+    ) -> Self {
+        let name = configuration.metadata.name.clone();
+        let mut state = Self {
+            schema_version: SCHEMA_VERSION,
+            generation: 0,
+            cluster_id: String::new(),
+            cluster: Cluster::of(&configuration),
+            ssh_cluster: SshCluster {
+                api_version: INFRASTRUCTURE.to_owned(),
+                kind: "SSHCluster".to_owned(),
+                metadata: ObjectMeta::named(&name),
+                spec: SshClusterSpec {
+                    configuration: configuration.clone(),
+                    documents: Vec::new(),
+                },
+            },
+            machines: Vec::new(),
+            ssh_machines: Vec::new(),
+            authorities,
+            vouching: Vouching::default(),
+            sealed: String::new(),
+        };
+        state.set_configuration(configuration, documents);
+        state
+    }
+
+    /// What the admin wrote.
+    #[must_use]
+    pub fn configuration(&self) -> &ClusterConfiguration {
+        &self.ssh_cluster.spec.configuration
+    }
+
+    /// Takes over what the admin wrote now. Machines that are no longer in it stay among [`State::ssh_machines`] until
+    /// [`State::forget`], since something of ours may be on them.
+    pub fn set_configuration(
+        &mut self,
+        configuration: ClusterConfiguration,
+        documents: Vec<HandedOn>,
+    ) {
+        self.cluster = Cluster::of(&configuration);
+        self.machines = configuration
+            .machines
+            .iter()
+            .map(|machine| Machine::of(&configuration, machine))
+            .collect();
+        for machine in &configuration.machines {
+            let fresh = SshMachine::of(&configuration, machine);
+            match self
+                .ssh_machines
+                .iter_mut()
+                .find(|known| known.spec.address == fresh.spec.address)
+            {
+                Some(known) => {
+                    known.metadata = fresh.metadata;
+                    known.spec = crate::SshMachineSpec {
+                        host_keys: std::mem::take(&mut known.spec.host_keys),
+                        ..fresh.spec
+                    };
+                }
+                None => self.ssh_machines.push(fresh),
+            }
+        }
+        self.ssh_cluster.spec = SshClusterSpec {
+            configuration,
+            documents,
+        };
+    }
+
+    /// What is known of the host with this address.
+    #[must_use]
+    pub fn machine(&self, address: &str) -> Option<&SshMachine> {
+        self.ssh_machines
+            .iter()
+            .find(|machine| machine.spec.address == address)
+    }
+
+    /// The same, to be changed.
+    pub fn machine_mut(&mut self, address: &str) -> Option<&mut SshMachine> {
+        self.ssh_machines
+            .iter_mut()
+            .find(|machine| machine.spec.address == address)
+    }
+
+    /// Forgets a host that nothing of ours is on any more.
+    pub fn forget(&mut self, address: &str) {
+        self.ssh_machines
+            .retain(|machine| machine.spec.address != address);
+        let mut configuration = self.configuration().clone();
+        configuration
+            .machines
+            .retain(|machine| machine.address.to_string() != address);
+        let documents = std::mem::take(&mut self.ssh_cluster.spec.documents);
+        self.set_configuration(configuration, documents);
+    }
+}

@@ -13,6 +13,7 @@
 //! - [`mirror`] lays them out as upstream's download sites do, with archives and
 //!   digest files of the same names and shapes, and [`serve`] serves such a tree
 //!   over HTTP, with faults on demand.
+//! - [`registry`] configures the real OCI registry.
 //! - [`images`] prepares layers and configurations of the container images on
 //!   top of the shared root that [`debian`] makes.
 //!
@@ -32,6 +33,7 @@ pub mod files;
 pub mod images;
 pub mod mirror;
 pub mod recipe;
+pub mod registry;
 pub mod serve;
 pub mod toolchain;
 pub mod unzip;

@@ -116,8 +116,8 @@ fn of_parts(want: Want, workshop: &Workshop, built: &[Built]) -> Outcome<PathBuf
     forget_older(&prefix)?;
     say("laying the parts out as upstream does");
     let whole = beside(&folder)?;
-    let tree = whole.join("mirror");
-    mirror::lay_out(built, &tree)?;
+    let tree = mirror::cached(workshop, built, &mut say)?;
+    std::os::unix::fs::symlink(&tree, whole.join("mirror"))?;
 
     let newest = catalog::NEWEST;
     let mut draft = Draft::new();

@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::Format;
 
 /// Says on standard error what goes on.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Progress {
     json: bool,
     quiet: bool,

@@ -1,0 +1,213 @@
+//! The command line: verbs and flags, as the older tool had them as far as they still make sense.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use api::Version;
+use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
+use cli::{Common, VersionArgs};
+
+/// Makes, grows, shrinks and resets a secure etcd cluster, on its hosts
+#[derive(Debug, Parser)]
+#[command(
+    name = "etcdadm",
+    version,
+    disable_version_flag = true,
+    max_term_width = 120
+)]
+pub struct Arguments {
+    /// Options of every verb.
+    #[command(flatten)]
+    pub common: Common,
+
+    /// A folder that stands for the host, for tests and for looking at plans
+    #[arg(long, global = true, hide = true, default_value = "/")]
+    pub root: PathBuf,
+
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Begin a cluster with this host as its first member
+    Init(InitArgs),
+    /// Make this host a member of a cluster that exists
+    Join(JoinArgs),
+    /// Leave the cluster, set the data aside and remove what was installed
+    Reset(ResetArgs),
+    /// Print this host's member
+    Info,
+    /// Print all members of the cluster and how they are; exits with 1 unless all are healthy
+    Status,
+    /// Bring an etcd release into this host's store, so that init and join need no network
+    Download(DownloadArgs),
+    /// Print the version of etcdadm
+    Version(VersionArgs),
+    /// Print a shell's completion script
+    Completion {
+        /// The shell.
+        shell: Shell,
+    },
+}
+
+/// What a member is to be; init and join share it.
+#[derive(Debug, Clone, Args, Default)]
+pub struct MemberArgs {
+    /// Documents (EtcdConfiguration, Credentials) from this file, `-` for standard input; flags win over them
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<String>,
+
+    /// The member's name [default: the host's]
+    #[arg(long)]
+    pub name: Option<String>,
+
+    /// The etcd release [default: v3.7.3, or the one that is installed]
+    #[arg(long, value_name = "VERSION")]
+    pub version: Option<Version>,
+
+    /// Where peers and clients reach this member [default: the address of the default route]
+    #[arg(long, value_name = "ADDRESS")]
+    pub bind_address: Option<IpAddr>,
+
+    /// The port for clients [default: 2379]
+    #[arg(long, value_name = "PORT")]
+    pub client_port: Option<u16>,
+
+    /// The port for peers [default: 2380]
+    #[arg(long, value_name = "PORT")]
+    pub peer_port: Option<u16>,
+
+    /// Where certificates and keys lie [default: /etc/etcd/pki]
+    #[arg(long, value_name = "FOLDER")]
+    pub certs_dir: Option<PathBuf>,
+
+    /// Where programs are installed [default: /opt/bin]
+    #[arg(long, value_name = "FOLDER")]
+    pub install_dir: Option<PathBuf>,
+
+    /// Where etcd keeps its data [default: /var/lib/etcd]
+    #[arg(long, value_name = "FOLDER")]
+    pub data_dir: Option<PathBuf>,
+
+    /// Further names and addresses in the server's certificate
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    pub server_cert_extra_sans: Vec<String>,
+
+    /// Settings of the unit for its share of disk and processor [default: Nice=-10,IOSchedulingClass=best-effort,IOSchedulingPriority=2]
+    #[arg(long, value_name = "SETTING=VALUE", value_delimiter = ',')]
+    pub disk_priorities: Vec<String>,
+
+    /// Where releases come from [default: https://github.com/etcd-io/etcd/releases/download]
+    #[arg(long, value_name = "URL")]
+    pub release_url: Option<String>,
+
+    /// Checks that may fail, by name; `all` for all of them
+    #[arg(long, value_name = "CHECK", value_delimiter = ',')]
+    pub ignore_preflight_errors: Vec<String>,
+
+    /// Phases to leave out
+    #[arg(long, value_name = "PHASE", value_delimiter = ',')]
+    pub skip_phases: Vec<String>,
+
+    /// Print what would be changed, and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// Arguments of `init`.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub struct InitArgs {
+    /// What the member is to be.
+    #[command(flatten)]
+    pub member: MemberArgs,
+    /// A single phase.
+    #[command(subcommand)]
+    pub phase: Option<InitPhase>,
+}
+
+/// `init phase NAME`.
+#[derive(Debug, Subcommand)]
+pub enum InitPhase {
+    /// Walk single phases of init
+    Phase {
+        /// The phases, in any order: they are walked in theirs
+        #[arg(required = true)]
+        names: Vec<String>,
+        /// What the member is to be.
+        #[command(flatten)]
+        member: MemberArgs,
+    },
+}
+
+/// Arguments of `join`.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub struct JoinArgs {
+    /// Client URLs of members (`https://10.0.0.1:2379`, or the address alone)
+    #[arg(value_name = "ENDPOINT")]
+    pub endpoints: Vec<String>,
+    /// What the member is to be.
+    #[command(flatten)]
+    pub member: MemberArgs,
+    /// A single phase.
+    #[command(subcommand)]
+    pub phase: Option<JoinPhase>,
+}
+
+/// `join phase NAME`.
+#[derive(Debug, Subcommand)]
+pub enum JoinPhase {
+    /// Walk single phases of join
+    Phase {
+        /// The phases, in any order: they are walked in theirs
+        #[arg(required = true)]
+        names: Vec<String>,
+        /// Client URLs of members
+        #[arg(long = "endpoint", value_name = "ENDPOINT")]
+        endpoints: Vec<String>,
+        /// What the member is to be.
+        #[command(flatten)]
+        member: MemberArgs,
+    },
+}
+
+/// Arguments of `reset`.
+#[derive(Debug, Args)]
+pub struct ResetArgs {
+    /// Client URLs of other members, where this host's own cannot be asked
+    #[arg(value_name = "ENDPOINT")]
+    pub endpoints: Vec<String>,
+
+    /// Leave the member in the cluster's member list: it is gone already, or you remove it yourself
+    #[arg(long)]
+    pub skip_remove_member: bool,
+
+    /// Where certificates and keys lie, for a host that has no record [default: /etc/etcd/pki]
+    #[arg(long, value_name = "FOLDER")]
+    pub certs_dir: Option<PathBuf>,
+
+    /// Where programs are installed, for a host that has no record [default: /opt/bin]
+    #[arg(long, value_name = "FOLDER")]
+    pub install_dir: Option<PathBuf>,
+
+    /// Print what would be changed, and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// Arguments of `download`.
+#[derive(Debug, Args)]
+pub struct DownloadArgs {
+    /// The etcd release
+    #[arg(long, value_name = "VERSION", default_value = "v3.7.3")]
+    pub version: Version,
+
+    /// Where releases come from
+    #[arg(long, value_name = "URL", default_value = crate::configuration::DEFAULT_RELEASE_URL)]
+    pub release_url: String,
+}

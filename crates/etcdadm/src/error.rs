@@ -1,0 +1,266 @@
+//! What can go wrong, by what is to be done about it.
+
+use std::path::PathBuf;
+
+use api::{Check, Verdict, Version};
+use cli::{Explain, Kind};
+
+/// A failure of etcdadm.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The host could not be seen or changed.
+    #[error(transparent)]
+    Host(#[from] host::Error),
+    /// The cluster could not be seen or changed.
+    #[error(transparent)]
+    Etcd(#[from] etcd::Error),
+    /// The store could not be read.
+    #[error(transparent)]
+    Store(#[from] bundle::StoreError),
+    /// The release could not be installed.
+    #[error(transparent)]
+    Install(#[from] bundle::InstallError),
+    /// A value that etcd would not take.
+    #[error(transparent)]
+    Settings(#[from] etcd::settings::SettingsError),
+    /// The unit's file cannot be written.
+    #[error("the unit cannot be written")]
+    Unit(#[source] systemd::UnitError),
+    /// An environment file cannot be written.
+    #[error("{path} cannot be written")]
+    Environment {
+        /// The file.
+        path: &'static str,
+        /// Why not.
+        source: systemd::EnvironmentError,
+    },
+    /// The configuration makes no sense.
+    #[error("{0}")]
+    Configuration(String),
+    /// The record of an earlier run cannot be understood.
+    #[error("{path} cannot be understood")]
+    Record {
+        /// The record.
+        path: PathBuf,
+        /// Why not.
+        source: serde_json::Error,
+    },
+    /// Checks failed before anything was changed.
+    #[error("{}", failed(.0))]
+    Preflight(Vec<Check>),
+    /// The authority's files cannot be used.
+    #[error("the authority in {folder} cannot be used")]
+    Authority {
+        /// The folder.
+        folder: PathBuf,
+        /// Why not.
+        source: pki::AuthorityError,
+    },
+    /// The authority's certificate cannot be read.
+    #[error("{path} cannot be used")]
+    Certificate {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: pki::CertificateError,
+    },
+    /// To join, and no authority is there.
+    #[error(
+        "{path} is not there: a member that joins needs the cluster's authority, or certificates of its own"
+    )]
+    NoAuthority {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Certificates must be made, and the key to sign them is not there.
+    #[error(
+        "{stem}.crt in {folder} {fault}, and the authority's key to make a new one is not there"
+    )]
+    NoAuthorityKey {
+        /// The folder.
+        folder: PathBuf,
+        /// The pair.
+        stem: &'static str,
+        /// What is wrong with it.
+        fault: String,
+    },
+    /// A pair that was handed in is not what this member needs.
+    #[error("the given {stem}.crt {fault}")]
+    Given {
+        /// The pair.
+        stem: &'static str,
+        /// What is wrong with it.
+        fault: String,
+    },
+    /// The client pair is not there.
+    #[error("{path} is not there, without which etcd cannot be talked to")]
+    NoCredentials {
+        /// The file.
+        path: PathBuf,
+    },
+    /// No archive of the release on this host.
+    #[error("etcd {version} for {arch} is neither in {store} nor where older tools kept it")]
+    NoArtifact {
+        /// The release.
+        version: Version,
+        /// As release files name it.
+        arch: &'static str,
+        /// The store.
+        store: PathBuf,
+    },
+    /// The archive is not what upstream's is.
+    #[error("the component etcd {version} has no file {file}")]
+    BadArtifact {
+        /// The release.
+        version: Version,
+        /// The file that it should have.
+        file: String,
+    },
+    /// Another release is installed and has data.
+    #[error("this member runs etcd {installed}, not {wanted}")]
+    OtherVersion {
+        /// What is there.
+        installed: String,
+        /// What was asked for.
+        wanted: Version,
+    },
+    /// The member's data is there, and the cluster does not know it.
+    #[error(
+        "{data_dir} holds a member's data, but the cluster has no member at {peer_url}: it was removed, or the data is another cluster's"
+    )]
+    Removed {
+        /// The data directory.
+        data_dir: PathBuf,
+        /// This member's peer URL.
+        peer_url: String,
+    },
+    /// The cluster knows the member, and its data is gone.
+    #[error("the cluster knows {member}, which has run before, but {data_dir} holds no data of it")]
+    LostData {
+        /// The member.
+        member: String,
+        /// The data directory.
+        data_dir: PathBuf,
+    },
+    /// Another member has this name.
+    #[error("the cluster has another member called {name}, at {peer_url}")]
+    NameTaken {
+        /// The name.
+        name: String,
+        /// The other member's peer URL.
+        peer_url: String,
+    },
+    /// Releases that do not work together.
+    #[error("etcd {wanted} cannot join a cluster that runs {running}")]
+    VersionSkew {
+        /// What was asked for.
+        wanted: Version,
+        /// What a member runs.
+        running: String,
+    },
+    /// etcd does not come up.
+    #[error("{unit} {what}; the end of its log:\n{log}")]
+    Start {
+        /// The unit.
+        unit: String,
+        /// `ended`, `not ready in time`.
+        what: &'static str,
+        /// The end of its log.
+        log: String,
+    },
+    /// To reset, and the cluster cannot be asked.
+    #[error("it cannot be told whether the cluster still has this member")]
+    CannotTell {
+        /// Why not.
+        source: etcd::Error,
+    },
+    /// Removing the member would leave the others without a majority.
+    #[error(
+        "removing {member} leaves {left} voters, of which {healthy} serve: {needed} are needed"
+    )]
+    LosesQuorum {
+        /// The member.
+        member: String,
+        /// Voters left.
+        left: usize,
+        /// Those of them that are healthy.
+        healthy: usize,
+        /// The majority.
+        needed: usize,
+    },
+    /// Not a member at all.
+    #[error("this host has no etcd member that etcdadm knows of")]
+    NoMember,
+    /// Some members are not healthy.
+    #[error("{0}")]
+    Sick(String),
+}
+
+fn failed(checks: &[Check]) -> String {
+    let bad = checks
+        .iter()
+        .filter(|check| matches!(check.verdict, Verdict::Failed | Verdict::Unknown));
+    bad.map(|check| format!("{}: {}", check.name, check.message))
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+impl Explain for Error {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Preflight(_) => Kind::Preflight,
+            Self::Host(error) => error.kind(),
+            Self::Configuration(_) | Self::Settings(_) => Kind::Usage,
+            Self::Etcd(etcd::Error::Unreachable { .. } | etcd::Error::Timeout { .. }) => {
+                Kind::Unreachable
+            }
+            _ => Kind::Failed,
+        }
+    }
+
+    fn hints(&self) -> Vec<String> {
+        let one = |hint: &str| vec![hint.to_owned()];
+        match self {
+            Self::Host(error) => error.hints(),
+            Self::Preflight(checks) => {
+                let mut hints: Vec<String> = checks
+                    .iter()
+                    .filter(|check| matches!(check.verdict, Verdict::Failed | Verdict::Unknown))
+                    .filter_map(|check| check.hint.clone())
+                    .collect();
+                hints.push(
+                    "a check that may fail here is named in --ignore-preflight-errors".to_owned(),
+                );
+                hints
+            }
+            Self::NoAuthority { .. } => {
+                one("copy ca.crt and ca.key from a member's certificate folder into this host's")
+            }
+            Self::NoAuthorityKey { .. } => one(
+                "copy ca.key from where the authority is kept, or hand complete certificates in",
+            ),
+            Self::NoArtifact { version, arch, .. } => vec![format!(
+                "put etcd-{version}-linux-{arch}.tar.gz into /var/cache/etcdadm/etcd/{version}/, or unpack a bundle that has it, or run `etcdadm download --version {version}` where there is a network"
+            )],
+            Self::OtherVersion { installed, .. } => {
+                vec![format!("leave --version out, or say --version {installed}")]
+            }
+            Self::Removed { .. } => one("run `etcdadm reset` first: it sets the data aside"),
+            Self::LostData { .. } => one(
+                "remove the member from the cluster (`etcdctl member remove`), then run this again",
+            ),
+            Self::NameTaken { .. } => one("choose another name with --name"),
+            Self::CannotTell { .. } => one(
+                "name a reachable member (`etcdadm reset https://ADDRESS:2379`), or add --skip-remove-member and remove the member from the cluster yourself",
+            ),
+            Self::LosesQuorum { .. } => one("bring the other members up first"),
+            Self::Etcd(etcd::Error::Rejected { .. }) => one(
+                "check that the authority in this host's certificate folder is the cluster's, and that the clocks agree",
+            ),
+            Self::Etcd(etcd::Error::Untrusted { .. }) => one(
+                "check that ca.crt in this host's certificate folder is the cluster's, and that the endpoint is one of its names",
+            ),
+            _ => Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! Makes, grows, shrinks and resets a secure etcd cluster, on its hosts.
+//!
+//! # Purpose
+//! Each verb is a list of phases over a [`Machine`]: this host, and the cluster that its member belongs to. A phase looks
+//! and says what is still to be changed; the runner of crate `host` journals and makes the changes. What a member is to be
+//! is one [`Configuration`], resolved from document, flags, the record of an earlier run and the host before any work.
+//!
+//! # What it does not do
+//! It talks to no other host but through etcd's API, and leaves nothing running but etcd. It reads no environment.
+//!
+//! # Where to enter
+//! [`run`], then `verbs`, one file each with its phases listed, then `phases`.
+
+mod arguments;
+mod configuration;
+mod error;
+mod facts;
+mod machine;
+pub mod paths;
+mod phases;
+mod record;
+mod start;
+mod verbs;
+
+pub use arguments::{Arguments, Verb};
+pub use configuration::{Configuration, DEFAULT_RELEASE_URL, DEFAULT_VERSION};
+pub use error::Error;
+pub use machine::{Change, Machine, Note, View};
+pub use record::Record;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+/// Parses the command line and runs the verb.
+#[must_use]
+pub fn run(environment: &cli::Environment) -> ExitCode {
+    let arguments = Arguments::parse();
+    cli::run(&arguments.common, environment, |context| {
+        verbs::run(context, &arguments)
+    })
+}

@@ -1,0 +1,16 @@
+//! Where things lie on a host, as the host names them. Folders that can be moved are in the configuration.
+
+/// The unit.
+pub const UNIT: &str = "etcd.service";
+/// Its file.
+pub const UNIT_FILE: &str = "/etc/systemd/system/etcd.service";
+/// etcd's environment.
+pub const ENVIRONMENT: &str = "/etc/etcd/etcd.env";
+/// etcdctl's environment.
+pub const ETCDCTL_ENVIRONMENT: &str = "/etc/etcd/etcdctl.env";
+/// What only etcdadm knows: lock, journal, record, receipt.
+pub const FOLDER: &str = "/var/lib/etcdadm";
+/// What was set up, from what configuration.
+pub const RECORD: &str = "/var/lib/etcdadm/member.json";
+/// What was installed from the release's archive.
+pub const RECEIPT: &str = "/var/lib/etcdadm/etcd.receipt.json";

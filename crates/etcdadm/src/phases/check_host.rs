@@ -1,0 +1,189 @@
+//! Whether this host can be a member at all: everything that must hold before anything is changed, told together.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use api::{Check, Verdict};
+use host::{Condition, Inspect, Phase, UnitActivity};
+
+use crate::phases::Begin;
+use crate::{Configuration, Error, Machine, Record, View, facts, paths};
+
+/// Checks the host.
+pub(crate) struct CheckHost<'c> {
+    pub(crate) configuration: &'c Configuration,
+    pub(crate) begin: Begin,
+}
+
+/// What a check finds: nothing, or what is wrong and what to do about it.
+type Finding = Option<(String, Option<String>)>;
+
+impl<'a> Phase<Machine<'a>> for CheckHost<'_> {
+    fn name(&self) -> &'static str {
+        "check-host"
+    }
+
+    fn about(&self) -> &'static str {
+        "check that this host can be a member, before anything is changed"
+    }
+
+    fn plan(&self, seen: &(dyn View + 'a)) -> Result<Vec<crate::Change>, Error> {
+        let checks = self.checks(seen.host());
+        if checks
+            .iter()
+            .any(|check| matches!(check.verdict, Verdict::Failed | Verdict::Unknown))
+        {
+            return Err(Error::Preflight(checks));
+        }
+        Ok(Vec::new())
+    }
+}
+
+impl CheckHost<'_> {
+    fn checks(&self, seen: &dyn Inspect) -> Vec<Check> {
+        let all: [(&str, Result<Finding, Error>); 7] = [
+            ("root", root(seen)),
+            ("architecture", self.architecture()),
+            ("systemd", systemd(seen)),
+            ("address", self.address(seen)),
+            ("conflicting-units", conflicting_units(seen)),
+            ("ports", self.ports(seen)),
+            ("data-dir", self.data_dir(seen)),
+        ];
+        let ignored = &self.configuration.document.ignore_preflight_errors;
+        all.into_iter()
+            .map(|(name, found)| {
+                let may_fail = ignored.iter().any(|i| i == name || i == "all");
+                let (verdict, message, hint) = match found {
+                    Ok(None) => (Verdict::Passed, "as it should be".to_owned(), None),
+                    Ok(Some((message, hint))) => (Verdict::Failed, message, hint),
+                    Err(error) => (
+                        Verdict::Unknown,
+                        format!("it could not be told: {error}"),
+                        None,
+                    ),
+                };
+                let verdict = if may_fail && verdict != Verdict::Passed {
+                    Verdict::Ignored
+                } else {
+                    verdict
+                };
+                Check {
+                    name: name.to_owned(),
+                    verdict,
+                    message,
+                    hint,
+                }
+            })
+            .collect()
+    }
+
+    fn architecture(&self) -> Result<Finding, Error> {
+        let arch = self.configuration.arch;
+        let known = ["amd64", "arm64"].contains(&arch);
+        Ok((!known).then(|| (format!("etcd is not released for {arch}"), None)))
+    }
+
+    fn address(&self, seen: &dyn Inspect) -> Result<Finding, Error> {
+        let own = facts::addresses(seen)?;
+        let address = self.configuration.address;
+        Ok((!own.contains(&address)).then(|| {
+            let list = own
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join(", ");
+            (
+                format!("{address} is not an address of this host (it has: {list})"),
+                Some("choose one with --bind-address".to_owned()),
+            )
+        }))
+    }
+
+    fn ports(&self, seen: &dyn Inspect) -> Result<Finding, Error> {
+        if seen.unit(paths::UNIT)?.activity != UnitActivity::Inactive {
+            return Ok(None);
+        }
+        let document = &self.configuration.document;
+        for port in [document.client_port, document.peer_port] {
+            let address = SocketAddr::new(self.configuration.address, port);
+            if seen.holds(&Condition::Listening(address))? {
+                let hint = Some(
+                    "stop it, or choose other ports with --client-port and --peer-port".to_owned(),
+                );
+                return Ok(Some((
+                    format!("another program listens on {address}"),
+                    hint,
+                )));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Data that is there must be this member's own.
+    fn data_dir(&self, seen: &dyn Inspect) -> Result<Finding, Error> {
+        let folder = self.configuration.data_dir();
+        let entries = seen.list(folder)?.unwrap_or_default();
+        if entries.is_empty() || entries == ["lost+found"] {
+            return Ok(None);
+        }
+        let recorded =
+            Record::read(seen)?.is_some_and(|record| record.configuration.data_dir == folder);
+        let environment = seen
+            .read_text(Path::new(paths::ENVIRONMENT))?
+            .unwrap_or_default();
+        let written = systemd::parse_environment(&environment)
+            .iter()
+            .any(|(key, value)| {
+                key == "ETCD_DATA_DIR" && Path::new(value.trim_end_matches('/')) == folder
+            });
+        if recorded || written {
+            return Ok(None);
+        }
+        let verb = match self.begin {
+            Begin::Init => "init",
+            Begin::Join => "join",
+        };
+        let hint = format!(
+            "move it away if nobody needs it, or choose another folder: `etcdadm {verb} --data-dir …`"
+        );
+        Ok(Some((
+            format!(
+                "{} holds data that is not this member's: {}",
+                folder.display(),
+                entries.join(", ")
+            ),
+            Some(hint),
+        )))
+    }
+}
+
+fn root(seen: &dyn Inspect) -> Result<Finding, Error> {
+    // A dry run changes nothing, and a folder that stands for a host needs no rights.
+    if seen.is_dry_run() || seen.root() != Path::new("/") {
+        return Ok(None);
+    }
+    Ok((facts::uid(seen)? != Some(0)).then(|| {
+        (
+            "this is not run as root".to_owned(),
+            Some("run it as root".to_owned()),
+        )
+    }))
+}
+
+fn systemd(seen: &dyn Inspect) -> Result<Finding, Error> {
+    let runs = seen.stat(Path::new("/run/systemd/system"))?.is_some();
+    Ok((!runs).then(|| ("systemd does not run here".to_owned(), None)))
+}
+
+fn conflicting_units(seen: &dyn Inspect) -> Result<Finding, Error> {
+    for unit in ["etcd-member.service", "etcd2.service"] {
+        if seen.unit(unit)?.activity == UnitActivity::Active {
+            return Ok(Some((
+                format!("{unit} runs, which is another etcd"),
+                Some(format!("stop it: `systemctl disable --now {unit}`")),
+            )));
+        }
+    }
+    Ok(None)
+}

@@ -1,0 +1,102 @@
+//! etcd, etcdctl and etcdutl out of the release's archive: from the store, or from where older tools kept it.
+
+use std::path::Path;
+
+use bundle::{Install, InstallFile, Receipt, Store};
+use host::{Phase, UnitActivity};
+
+use crate::phases::folder;
+use crate::{Change, Configuration, Error, Machine, View, paths};
+
+/// The programs of a release.
+pub(crate) const PROGRAMS: [&str; 3] = ["etcd", "etcdctl", "etcdutl"];
+
+/// Installs etcd's programs.
+pub(crate) struct InstallBinaries<'c>(pub(crate) &'c Configuration);
+
+impl<'a> Phase<Machine<'a>> for InstallBinaries<'_> {
+    fn name(&self) -> &'static str {
+        "install-binaries"
+    }
+
+    fn about(&self) -> &'static str {
+        "verify the release's archive and install etcd, etcdctl and etcdutl from it"
+    }
+
+    fn plan(&self, seen: &(dyn View + 'a)) -> Result<Vec<Change>, Error> {
+        let (host, configuration) = (seen.host(), self.0);
+        let component = format!("etcd {}", configuration.version);
+        let targets = PROGRAMS.map(|program| configuration.install_dir().join(program));
+        let receipt = Receipt::read(host, Path::new(paths::RECEIPT))?;
+        if let Some(receipt) = &receipt
+            && receipt.component == component
+            && targets
+                .iter()
+                .all(|path| receipt.files.iter().any(|file| file.path == *path))
+            && receipt.holds(host)?
+        {
+            return Ok(Vec::new());
+        }
+        self.same_release(seen, receipt.as_ref())?;
+        let mut plan = folder(host, configuration.install_dir(), 0o755)?;
+        let store = Store::new(host.root());
+        let version = configuration.version;
+        let stored = store.component(host, "etcd", &version.to_string(), configuration.arch)?;
+        let stored = stored.ok_or_else(|| Error::NoArtifact {
+            version,
+            arch: configuration.arch,
+            store: store.path().to_owned(),
+        })?;
+        let top = format!("etcd-{version}-linux-{}", configuration.arch);
+        let file = format!("{top}.tar.gz");
+        let archive = stored
+            .file(&file)
+            .ok_or(Error::BadArtifact { version, file })?;
+        let files = PROGRAMS
+            .iter()
+            .zip(targets)
+            .map(|(program, path)| InstallFile {
+                member: Some(format!("{top}/{program}")),
+                path,
+                mode: 0o755,
+            });
+        plan.push(Change::Install(Install {
+            component,
+            archive: archive.path.clone(),
+            digest: archive.digest,
+            files: files.collect(),
+            folders: Vec::new(),
+            receipt: paths::RECEIPT.into(),
+        }));
+        Ok(plan)
+    }
+}
+
+impl InstallBinaries<'_> {
+    /// A member that has data keeps its release: another one is an upgrade, which this is not.
+    fn same_release(&self, seen: &dyn View, receipt: Option<&Receipt>) -> Result<(), Error> {
+        let (host, configuration) = (seen.host(), self.0);
+        let wanted = configuration.version;
+        if !configuration.has_data(host)? {
+            return Ok(());
+        }
+        if let Some(receipt) = receipt {
+            let installed = receipt.component.trim_start_matches("etcd ").to_owned();
+            if installed != wanted.to_string() {
+                return Err(Error::OtherVersion { installed, wanted });
+            }
+        } else if host.unit(paths::UNIT)?.activity == UnitActivity::Active {
+            let credentials = crate::machine::credentials(host, configuration.certs_dir())?;
+            let status = seen
+                .etcd()
+                .status(&configuration.local_url(), &credentials)?;
+            if status.version != wanted.bare() {
+                return Err(Error::OtherVersion {
+                    installed: format!("v{}", status.version),
+                    wanted,
+                });
+            }
+        }
+        Ok(())
+    }
+}

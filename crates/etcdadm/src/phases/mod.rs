@@ -1,0 +1,115 @@
+//! The phases, one a file. Which verb walks which, in what order, stands in that verb's file.
+
+mod add_learner;
+mod await_health;
+mod check_host;
+mod install_binaries;
+mod issue_certificates;
+mod leave_cluster;
+mod promote_member;
+mod record_member;
+mod remove_files;
+mod set_data_aside;
+mod start_member;
+mod stop_member;
+mod write_configuration;
+mod write_etcdctl;
+
+pub(crate) use add_learner::AddLearner;
+pub(crate) use await_health::AwaitHealth;
+pub(crate) use check_host::CheckHost;
+pub(crate) use install_binaries::InstallBinaries;
+pub(crate) use issue_certificates::IssueCertificates;
+pub(crate) use leave_cluster::LeaveCluster;
+pub(crate) use promote_member::PromoteMember;
+pub(crate) use record_member::RecordMember;
+pub(crate) use remove_files::RemoveFiles;
+pub(crate) use set_data_aside::SetDataAside;
+pub(crate) use start_member::StartMember;
+pub(crate) use stop_member::StopMember;
+pub(crate) use write_configuration::WriteConfiguration;
+pub(crate) use write_etcdctl::WriteEtcdctl;
+
+use std::path::Path;
+
+use host::{Inspect, Kind};
+
+use crate::{Change, Error};
+
+/// Which verb a phase works for, where it makes a difference.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Begin {
+    /// A cluster is begun.
+    Init,
+    /// A cluster is joined.
+    Join,
+}
+
+/// What makes `path` a file with this mode and content; nothing if it is.
+pub(crate) fn file(
+    seen: &dyn Inspect,
+    path: &Path,
+    mode: u32,
+    content: &str,
+) -> Result<Vec<Change>, Error> {
+    let stat = seen.stat(path)?;
+    let same = match stat {
+        Some(stat) if stat.kind == Kind::File => {
+            seen.read(path, 1 << 20)?.as_deref() == Some(content.as_bytes())
+        }
+        Some(stat) => {
+            return Err(host::Error::InTheWay {
+                path: path.to_owned(),
+                found: stat.kind.words(),
+                wanted: "a file",
+            }
+            .into());
+        }
+        None => false,
+    };
+    if !same {
+        return Ok(vec![
+            host::Change::WriteFile {
+                path: path.to_owned(),
+                mode,
+                content: content.into(),
+            }
+            .into(),
+        ]);
+    }
+    if stat.is_some_and(|stat| stat.mode != mode) {
+        return Ok(vec![
+            host::Change::SetMode {
+                path: path.to_owned(),
+                mode,
+            }
+            .into(),
+        ]);
+    }
+    Ok(Vec::new())
+}
+
+/// What makes `path` a folder; one that is there keeps its mode.
+pub(crate) fn folder(seen: &dyn Inspect, path: &Path, mode: u32) -> Result<Vec<Change>, Error> {
+    match seen.stat(path)? {
+        None => Ok(vec![
+            host::Change::MakeDir {
+                path: path.to_owned(),
+                mode,
+            }
+            .into(),
+        ]),
+        Some(stat) if stat.kind == Kind::File || stat.kind == Kind::Other => {
+            Err(host::Error::InTheWay {
+                path: path.to_owned(),
+                found: stat.kind.words(),
+                wanted: "a folder",
+            }
+            .into())
+        }
+        Some(_) => Ok(Vec::new()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,98 @@
+//! The member, running with the configuration that is written.
+//!
+//! What a running member was started with is read from its process, not remembered: a run that was cut off between the
+//! writing and the restart is finished by the next.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use etcd::settings::INITIAL;
+use host::{Phase, UnitActivity};
+
+use crate::phases::{Begin, WriteConfiguration};
+use crate::start::Start;
+use crate::{Change, Configuration, Error, Machine, View, paths};
+
+/// How long a member may take to fetch the cluster's data.
+const LIMIT: Duration = Duration::from_secs(600);
+
+/// Starts the member.
+pub(crate) struct StartMember<'c> {
+    pub(crate) configuration: &'c Configuration,
+    pub(crate) begin: Begin,
+}
+
+impl<'a> Phase<Machine<'a>> for StartMember<'_> {
+    fn name(&self) -> &'static str {
+        "start-member"
+    }
+
+    fn about(&self) -> &'static str {
+        "start etcd, or restart it where it runs with another configuration"
+    }
+
+    fn plan(&self, seen: &(dyn View + 'a)) -> Result<Vec<Change>, Error> {
+        let unit = seen.host().unit(paths::UNIT)?;
+        let write = WriteConfiguration {
+            configuration: self.configuration,
+            begin: self.begin,
+        };
+        let variables = write.variables(seen)?;
+        let told = variables
+            .iter()
+            .find(|(key, _)| key == INITIAL[0])
+            .map(|(_, value)| value.clone())
+            .unwrap_or_default();
+        let start = |restart| {
+            Change::Start(Start {
+                unit: paths::UNIT.to_owned(),
+                restart,
+                told,
+                limit: LIMIT,
+            })
+        };
+        if unit.activity == UnitActivity::Active {
+            let outdated = self.outdated(seen, unit.main_pid, &variables)?;
+            return Ok(if outdated {
+                vec![start(true)]
+            } else {
+                Vec::new()
+            });
+        }
+        // Members may have come or gone since the configuration was written.
+        let mut plan = write.environment(seen)?;
+        plan.push(start(false));
+        Ok(plan)
+    }
+}
+
+impl StartMember<'_> {
+    /// Whether the process has other variables than those that are to be.
+    fn outdated(
+        &self,
+        seen: &dyn View,
+        pid: u32,
+        variables: &[(String, String)],
+    ) -> Result<bool, Error> {
+        let path = PathBuf::from(format!("/proc/{pid}/environ"));
+        let bytes = seen.host().read(&path, 1 << 20)?.unwrap_or_default();
+        let running: Vec<(String, String)> = bytes
+            .split(|b| *b == 0)
+            .filter_map(|entry| std::str::from_utf8(entry).ok()?.split_once('='))
+            .filter(|(key, _)| key.starts_with("ETCD_") && !INITIAL.contains(key))
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .collect();
+        // Not etcd's process (a picture of a host has none): nothing to go by.
+        if running.is_empty() {
+            return Ok(false);
+        }
+        let mut wanted: Vec<&(String, String)> = variables
+            .iter()
+            .filter(|(key, _)| key.starts_with("ETCD_") && !INITIAL.contains(&key.as_str()))
+            .collect();
+        let mut running: Vec<&(String, String)> = running.iter().collect();
+        wanted.sort();
+        running.sort();
+        Ok(wanted != running)
+    }
+}

@@ -1,0 +1,187 @@
+//! The unit, etcd's environment and its data directory.
+//!
+//! How a member begins (alone, or as one of these) is told by the environment only until it has data; from then on what
+//! stands there is kept as it is.
+
+use std::path::Path;
+
+use etcd::Settings;
+use etcd::settings::{Beginning, INITIAL};
+use host::{Phase, UnitAction};
+use systemd::{Command, Unit, Value};
+
+use crate::phases::{Begin, file, folder};
+use crate::{Change, Configuration, Error, Machine, View, paths};
+
+/// Writes the member's configuration.
+pub(crate) struct WriteConfiguration<'c> {
+    pub(crate) configuration: &'c Configuration,
+    pub(crate) begin: Begin,
+}
+
+impl<'a> Phase<Machine<'a>> for WriteConfiguration<'_> {
+    fn name(&self) -> &'static str {
+        "write-configuration"
+    }
+
+    fn about(&self) -> &'static str {
+        "write etcd's environment and its unit, make its data directory"
+    }
+
+    fn plan(&self, seen: &(dyn View + 'a)) -> Result<Vec<Change>, Error> {
+        let host = seen.host();
+        let mut plan = folder(host, self.configuration.data_dir(), 0o700)?;
+        plan.extend(self.environment(seen)?);
+        let unit = unit(self.configuration).render().map_err(Error::Unit)?;
+        plan.extend(file(host, Path::new(paths::UNIT_FILE), 0o644, &unit)?);
+        let state = host.unit(paths::UNIT)?;
+        if state.masked {
+            plan.push(host::Change::unit(paths::UNIT, UnitAction::Unmask).into());
+        }
+        if !plan.is_empty() && !state.loaded || state.needs_reload {
+            plan.push(host::Change::ReloadUnits.into());
+        }
+        if !state.enabled {
+            plan.push(host::Change::unit(paths::UNIT, UnitAction::Enable).into());
+        }
+        Ok(plan)
+    }
+}
+
+impl WriteConfiguration<'_> {
+    /// What makes etcd's environment right.
+    pub(crate) fn environment(&self, seen: &dyn View) -> Result<Vec<Change>, Error> {
+        let variables = self.variables(seen)?;
+        let pairs = variables
+            .iter()
+            .map(|(key, value)| (key.as_str(), value.as_str()));
+        let text = systemd::environment("", pairs).map_err(|source| Error::Environment {
+            path: paths::ENVIRONMENT,
+            source,
+        })?;
+        let text = format!("# Written by etcdadm.\n{text}");
+        file(seen.host(), Path::new(paths::ENVIRONMENT), 0o600, &text)
+    }
+
+    /// etcd's variables as they are to be.
+    pub(crate) fn variables(&self, seen: &dyn View) -> Result<Vec<(String, String)>, Error> {
+        let configuration = self.configuration;
+        let written = seen
+            .host()
+            .read_text(Path::new(paths::ENVIRONMENT))?
+            .unwrap_or_default();
+        let written = systemd::parse_environment(&written);
+        let had = |key: &str| {
+            written
+                .iter()
+                .find(|(k, _)| k == key)
+                .map(|(_, value)| value.clone())
+        };
+        let begun = configuration.has_data(seen.host())?;
+        let beginning = match self.begin {
+            Begin::Init => Beginning::New {
+                token: had("ETCD_INITIAL_CLUSTER_TOKEN")
+                    .unwrap_or_else(|| configuration.token.clone()),
+            },
+            Begin::Join if begun => Beginning::Existing {
+                members: Vec::new(),
+            },
+            Begin::Join => Beginning::Existing {
+                members: self.members(seen)?,
+            },
+        };
+        let utf8 = |path: &Path| path.to_string_lossy().into_owned();
+        let settings = Settings {
+            name: configuration.name.clone(),
+            peer_url: configuration.peer_url(),
+            client_url: configuration.client_url(),
+            local_client_url: configuration.local_url(),
+            data_dir: utf8(configuration.data_dir()),
+            certs_dir: utf8(configuration.certs_dir()),
+            beginning,
+            extra: configuration.document.extra_environment.clone(),
+        };
+        let mut variables = etcd::environment(configuration.version, &settings)?;
+        if begun {
+            let at = variables
+                .iter()
+                .position(|(key, _)| key == INITIAL[0])
+                .unwrap_or(0);
+            variables.retain(|(key, _)| !INITIAL.contains(&key.as_str()));
+            let kept = INITIAL
+                .iter()
+                .filter_map(|key| Some(((*key).to_owned(), had(key)?)));
+            variables.splice(at..at, kept);
+        }
+        Ok(variables)
+    }
+
+    /// Name and peer URL of all members. Those that have not been started have no name yet: etcd compares URLs only, so
+    /// their URL serves as one.
+    fn members(&self, seen: &dyn View) -> Result<Vec<(String, String)>, Error> {
+        let configuration = self.configuration;
+        let credentials = crate::machine::credentials(seen.host(), configuration.certs_dir())?;
+        let list = seen
+            .etcd()
+            .members(&configuration.endpoints, &credentials)?;
+        let own = configuration.peer_url();
+        let mut members = Vec::new();
+        for member in &list.members {
+            for peer_url in &member.peer_urls {
+                let name = match &member.name {
+                    _ if *peer_url == own => configuration.name.clone(),
+                    name if name.is_empty() => peer_url
+                        .trim_start_matches("https://")
+                        .replace([':', '[', ']', '.'], "-"),
+                    name => name.clone(),
+                };
+                members.push((name, peer_url.clone()));
+            }
+        }
+        Ok(members)
+    }
+}
+
+/// The unit of a member.
+fn unit(configuration: &Configuration) -> Unit {
+    let utf8 = |path: &Path| path.to_string_lossy().into_owned();
+    let data_dir = utf8(configuration.data_dir());
+    let unit = Unit::new("Written by etcdadm.")
+        .with("Unit", "Description", "etcd member")
+        .with("Unit", "Documentation", "https://etcd.io/docs/")
+        .with("Unit", "After", "network-online.target")
+        .with("Unit", "Wants", "network-online.target")
+        .with("Unit", "Conflicts", "etcd-member.service etcd2.service")
+        .with(
+            "Unit",
+            "RequiresMountsFor",
+            Value::words([data_dir.clone()]),
+        )
+        .with("Service", "Type", "notify")
+        .with(
+            "Service",
+            "EnvironmentFile",
+            Value::line(paths::ENVIRONMENT),
+        )
+        .with(
+            "Service",
+            "ExecStart",
+            Command::new(
+                utf8(&configuration.install_dir().join("etcd")),
+                [] as [&str; 0],
+            ),
+        )
+        .with("Service", "Restart", "on-failure")
+        .with("Service", "RestartSec", "5s")
+        // Fetching the data of a large cluster takes as long as it takes; etcdadm has a limit of its own.
+        .with("Service", "TimeoutStartSec", "infinity")
+        .with("Service", "LimitNOFILE", "65536")
+        .with("Service", "MemoryLow", "200M");
+    let unit = configuration
+        .priorities
+        .iter()
+        .fold(unit, |unit, (key, value)| {
+            unit.with("Service", key, value.as_str())
+        });
+    systemd::harden(unit, &[&data_dir]).with("Install", "WantedBy", "multi-user.target")
+}

@@ -118,17 +118,23 @@ impl Start {
     }
 }
 
-/// The end of a unit's log.
+/// The end of a unit's log, without what etcd says when all goes well.
 fn log(host: &dyn Host, unit: &str) -> String {
     let arguments = [
         "--no-pager",
         "--quiet",
         "--output=cat",
-        "--lines=12",
+        "--lines=60",
         "--unit",
         unit,
     ];
-    host.query(&Query::new("journalctl", arguments))
-        .map(|output| output.text().trim_end().to_owned())
-        .unwrap_or_default()
+    let Ok(output) = host.query(&Query::new("journalctl", arguments)) else {
+        return String::new();
+    };
+    let text = output.text();
+    let telling: Vec<&str> = text
+        .lines()
+        .filter(|line| !line.contains("\"level\":\"info\""))
+        .collect();
+    telling[telling.len().saturating_sub(8)..].join("\n")
 }

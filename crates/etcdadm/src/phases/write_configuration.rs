@@ -7,7 +7,7 @@ use std::path::Path;
 
 use etcd::Settings;
 use etcd::settings::{Beginning, INITIAL};
-use host::{Phase, UnitAction};
+use host::{Inspect, Kind, Phase, UnitAction};
 use systemd::{Command, Unit, Value};
 
 use crate::phases::{Begin, file, folder};
@@ -30,7 +30,7 @@ impl<'a> Phase<Machine<'a>> for WriteConfiguration<'_> {
 
     fn plan(&self, seen: &(dyn View + 'a)) -> Result<Vec<Change>, Error> {
         let host = seen.host();
-        let mut plan = folder(host, self.configuration.data_dir(), 0o700)?;
+        let mut plan = self.data_dir(host)?;
         plan.extend(self.environment(seen)?);
         let unit = unit(self.configuration).render().map_err(Error::Unit)?;
         plan.extend(file(host, Path::new(paths::UNIT_FILE), 0o644, &unit)?);
@@ -49,6 +49,39 @@ impl<'a> Phase<Machine<'a>> for WriteConfiguration<'_> {
 }
 
 impl WriteConfiguration<'_> {
+    /// The data directory, for root alone: etcd runs as root, but without the right to pass over permissions. One that a
+    /// distribution's package made for a user of its own is made anew while it is empty.
+    fn data_dir(&self, seen: &dyn Inspect) -> Result<Vec<Change>, Error> {
+        let path = self.configuration.data_dir();
+        let make = || host::Change::MakeDir {
+            path: path.to_owned(),
+            mode: 0o700,
+        };
+        match seen.stat(path)? {
+            Some(stat)
+                if stat.kind == Kind::Dir
+                    && stat.uid != 0
+                    && seen.list(path)?.is_some_and(|names| names.is_empty()) =>
+            {
+                Ok(vec![
+                    host::Change::Remove {
+                        path: path.to_owned(),
+                    }
+                    .into(),
+                    make().into(),
+                ])
+            }
+            Some(stat) if stat.kind == Kind::Dir && stat.mode & 0o077 != 0 => Ok(vec![
+                host::Change::SetMode {
+                    path: path.to_owned(),
+                    mode: 0o700,
+                }
+                .into(),
+            ]),
+            _ => folder(seen, path, 0o700),
+        }
+    }
+
     /// What makes etcd's environment right.
     pub(crate) fn environment(&self, seen: &dyn View) -> Result<Vec<Change>, Error> {
         let variables = self.variables(seen)?;

@@ -50,6 +50,12 @@ pub enum DraftError {
         /// The entry in words.
         what: String,
     },
+    /// A manifest that is to be an image's is an artifact's.
+    #[error("{reference} is no image")]
+    NoImage {
+        /// The reference.
+        reference: String,
+    },
     /// A layout that is copied from cannot be read.
     #[error(transparent)]
     Layout(#[from] LayoutError),
@@ -269,6 +275,53 @@ impl Draft {
             self.blobs.entry(blob.digest).or_insert_with(found);
         }
         Ok(())
+    }
+
+    /// Adds an image whose manifest is at hand, byte by byte; `blob` tells where each of its blobs lies.
+    ///
+    /// # Errors
+    /// When a blob cannot be read or is not what the manifest says, or something else of the same name is there.
+    pub fn add_manifest(
+        &mut self,
+        reference: &str,
+        descriptor: &Descriptor,
+        manifest: Vec<u8>,
+        blob: &dyn Fn(&Digest) -> PathBuf,
+    ) -> Result<Entry, DraftError> {
+        let entry =
+            contents::entry(descriptor, &manifest, Some(reference)).map_err(LayoutError::from)?;
+        let entry = entry.ok_or_else(|| DraftError::NoImage {
+            reference: reference.to_owned(),
+        })?;
+        for descriptor in entry.blobs().into_iter().skip(1) {
+            let path = blob(&descriptor.digest);
+            let size = path
+                .metadata()
+                .map_err(|source| DraftError::Read {
+                    path: path.clone(),
+                    source,
+                })?
+                .len();
+            if size != descriptor.size {
+                let (digest, expected) = (descriptor.digest, descriptor.size);
+                return Err(LayoutError::WrongSize {
+                    path,
+                    digest,
+                    expected,
+                    found: size,
+                }
+                .into());
+            }
+            self.blobs
+                .entry(descriptor.digest)
+                .or_insert_with(|| (descriptor.clone(), Source::File(path)));
+        }
+        self.put_index(&entry)?;
+        self.documents.insert(
+            descriptor.digest,
+            (entry.manifest().clone(), Source::Bytes(manifest)),
+        );
+        Ok(entry)
     }
 
     /// How many bytes of blobs it will hold.

@@ -93,6 +93,20 @@ pub(crate) fn make_layout(path: &Path) -> io::Result<()> {
     host::write_atomically(&marker, 0o644, oci::LAYOUT_MARKER).map_err(io::Error::other)
 }
 
+/// Removes the working folder of a bundle that is there now, and nothing that this crate did not put into it.
+pub(crate) fn remove_work(work: &Path) -> io::Result<()> {
+    for name in ["files", "blobs"] {
+        match fs::remove_dir_all(work.join(name)) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+            _ => {}
+        }
+    }
+    match fs::remove_dir(work) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+        _ => Ok(()),
+    }
+}
+
 /// Removes the temporary files in `folder` that processes left which are no more.
 pub(crate) fn remove_abandoned(folder: &Path) -> io::Result<()> {
     for item in fs::read_dir(folder)? {

@@ -15,7 +15,9 @@
 //! files from it in their places.
 
 pub mod contents;
+pub mod create;
 pub mod draft;
+pub mod fetch;
 mod folder;
 pub mod inspect;
 pub mod install;
@@ -31,6 +33,7 @@ pub mod tar_stream;
 pub mod unpack;
 pub mod verify;
 mod verifying_reader;
+pub mod versions;
 
 pub use contents::{ANY_ARCH, Component, ComponentFile, Entry, Image};
 pub use draft::{ComponentSpec, Draft, DraftError, ImageSpec, LayerSource};

@@ -5,9 +5,12 @@
 )]
 
 mod checks;
+mod creates;
+mod fetches;
 mod hostile;
 mod installs;
 mod round_trips;
+mod server;
 mod skopeo;
 mod stores;
 mod support;

@@ -1,0 +1,426 @@
+//! A bundle from a file of versions.
+//!
+//! Everything that the file asks for is fetched, checked against its pin or, where that is allowed, against what upstream
+//! publishes, and written as one layout. What is fetched waits in a working folder, so that a run that was cut off
+//! goes on; the bundle itself appears whole or not at all. Entry point: [`create`].
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use api::yaml;
+use host::Digest;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::contents::Entry;
+use crate::draft::{ComponentSpec, Draft, DraftError};
+use crate::fetch::{FetchError, Fetcher, Sources};
+use crate::layout::{Layout, LayoutError};
+use crate::oci::Platform;
+use crate::versions::{Pins, UpstreamComponent, UpstreamFile, VersionsError, VersionsFile};
+use crate::{Progress, ProgressFn, folder};
+
+/// A bundle cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum CreateError {
+    /// The file of versions asks for something that nothing is known of.
+    #[error(transparent)]
+    Versions(#[from] VersionsError),
+    /// Something cannot be fetched.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    /// The bundle cannot be collected or written.
+    #[error(transparent)]
+    Draft(#[from] DraftError),
+    /// A layout that is copied from cannot be read.
+    #[error(transparent)]
+    Layout(#[from] LayoutError),
+    /// Something has no pin, and nobody said that upstream is to be trusted.
+    #[error("{name} is not pinned in {path}")]
+    Unpinned {
+        /// The file's address or the image's reference.
+        name: String,
+        /// The file of versions.
+        path: PathBuf,
+    },
+    /// flannel's manifest is no YAML.
+    #[error("flannel's manifest {path} cannot be understood")]
+    Manifest {
+        /// The manifest.
+        path: PathBuf,
+        /// The cause.
+        source: yaml::YamlError,
+    },
+    /// A folder of node tools lacks one.
+    #[error("{path} does not exist: the node tools for {arch} are wanted there")]
+    NoTool {
+        /// The tool's path.
+        path: PathBuf,
+        /// The architecture.
+        arch: String,
+    },
+    /// A layout that should hold an image does not.
+    #[error("{path} has no image {reference} for {arch}")]
+    NoImage {
+        /// The layout.
+        path: PathBuf,
+        /// The image.
+        reference: String,
+        /// The architecture.
+        arch: String,
+    },
+    /// The working folder cannot be removed.
+    #[error("cannot remove the working folder {path}")]
+    Work {
+        /// The folder.
+        path: PathBuf,
+        /// The cause.
+        source: std::io::Error,
+    },
+}
+
+/// Where the bundle goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Output {
+    /// One tar file, which replaces another.
+    Archive(PathBuf),
+    /// A folder, where nothing may lie yet.
+    Folder(PathBuf),
+}
+
+impl Output {
+    fn path(&self) -> &Path {
+        match self {
+            Output::Archive(path) | Output::Folder(path) => path,
+        }
+    }
+}
+
+/// How a bundle is made.
+#[derive(Debug, Clone)]
+pub struct Create {
+    /// Where to fetch from.
+    pub sources: Sources,
+    /// Takes what upstream has, where nothing is pinned.
+    pub trust_upstream: bool,
+    /// Takes what upstream has, whatever was pinned, and gives back new pins.
+    pub update_pins: bool,
+    /// Version of the node tools that the file of versions points to.
+    pub tools_version: String,
+    /// Where what was fetched waits, and stays for the next bundle. Beside the bundle, and only until it is there,
+    /// where none is named.
+    pub work: Option<PathBuf>,
+    /// Where the bundle goes.
+    pub output: Output,
+}
+
+/// A bundle that was made.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Created {
+    /// Where it lies.
+    pub path: PathBuf,
+    /// What is in it, in words.
+    pub entries: Vec<String>,
+    /// Bytes of its blobs.
+    pub bytes: u64,
+    /// Digests of all that was fetched, to be written by [`VersionsFile::write_pins`].
+    #[serde(skip)]
+    pub pins: Pins,
+    /// Names of what was pinned to another digest before.
+    pub changed: Vec<String>,
+}
+
+/// Makes a bundle.
+///
+/// # Errors
+/// At the first thing that cannot be fetched, is not what it should be, or is not pinned. No bundle is left behind then.
+pub fn create(
+    versions: &VersionsFile,
+    how: &Create,
+    progress: ProgressFn<'_>,
+) -> Result<Created, CreateError> {
+    let output = how.output.path();
+    let beside = || {
+        let name = output.file_name().unwrap_or_default().to_string_lossy();
+        output.with_file_name(format!(".{name}.partial"))
+    };
+    let work = how.work.clone().unwrap_or_else(beside);
+    let fetcher = Fetcher::new(&how.sources, &work)?;
+    let mut maker = Maker {
+        versions,
+        how,
+        fetcher,
+        draft: Draft::new(),
+        pins: Pins::default(),
+        entries: Vec::new(),
+    };
+    maker.collect(progress)?;
+    let Maker {
+        draft,
+        pins,
+        entries,
+        ..
+    } = maker;
+    let bytes = draft.size();
+    progress(Progress::Step {
+        what: &format!("write {}", output.display()),
+        bytes: Some(bytes),
+    });
+    match &how.output {
+        Output::Archive(path) => draft.write_archive(path, progress)?,
+        Output::Folder(path) => draft.write_folder(path, progress)?,
+    }
+    if how.work.is_none() {
+        folder::remove_work(&work).map_err(|source| CreateError::Work {
+            path: work.clone(),
+            source,
+        })?;
+    }
+    let changed = |old: &std::collections::BTreeMap<String, Digest>,
+                   new: &std::collections::BTreeMap<String, Digest>| {
+        let differs = |(name, digest): &(&String, &Digest)| {
+            old.get(*name).is_some_and(|other| other != *digest)
+        };
+        new.iter()
+            .filter(differs)
+            .map(|(name, _)| name.clone())
+            .collect::<Vec<_>>()
+    };
+    let before = &versions.pins;
+    let changed = [
+        changed(&before.files, &pins.files),
+        changed(&before.images, &pins.images),
+    ]
+    .concat();
+    let entries = entries.iter().map(Entry::describe).collect();
+    Ok(Created {
+        path: output.to_owned(),
+        entries,
+        bytes,
+        pins,
+        changed,
+    })
+}
+
+struct Maker<'a> {
+    versions: &'a VersionsFile,
+    how: &'a Create,
+    fetcher: Fetcher,
+    draft: Draft,
+    pins: Pins,
+    entries: Vec<Entry>,
+}
+
+impl Maker<'_> {
+    fn collect(&mut self, progress: ProgressFn<'_>) -> Result<(), CreateError> {
+        let configuration = &self.versions.configuration;
+        let mut images = configuration.known_images()?;
+        // What lacks a pin is told before the first byte is fetched.
+        for arch in &configuration.architectures {
+            for component in configuration.upstream_components(arch) {
+                for file in &component.files {
+                    self.allowed(&file.address, self.versions.pins.files.get(&file.address))?;
+                }
+            }
+            for image in images
+                .iter()
+                .filter(|image| self.layout_of(image).is_none())
+            {
+                let key = Pins::image_key(image, arch);
+                self.allowed(image, self.versions.pins.images.get(&key))?;
+            }
+        }
+        let mut done = BTreeSet::new();
+        for arch in &configuration.architectures {
+            for component in configuration.upstream_components(arch) {
+                if done.insert((component.name, component.arch.clone())) {
+                    self.component(&component, &mut images, progress)?;
+                }
+            }
+            self.node_tools(arch)?;
+        }
+        let mut seen = BTreeSet::new();
+        images.retain(|image| seen.insert(image.clone()));
+        for arch in &configuration.architectures {
+            for image in &images {
+                self.image(image, arch, progress)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn allowed(&self, name: &str, pin: Option<&Digest>) -> Result<(), CreateError> {
+        if pin.is_some() || self.how.trust_upstream || self.how.update_pins {
+            return Ok(());
+        }
+        Err(CreateError::Unpinned {
+            name: name.to_owned(),
+            path: self.versions.path.clone(),
+        })
+    }
+
+    fn component(
+        &mut self,
+        component: &UpstreamComponent,
+        images: &mut Vec<String>,
+        progress: ProgressFn<'_>,
+    ) -> Result<(), CreateError> {
+        let mut files = Vec::new();
+        for file in &component.files {
+            let path = self.file(file, progress)?;
+            if component.name == "flannel" {
+                images.extend(images_of_manifest(&path)?);
+            }
+            files.push((file.name.clone(), path));
+        }
+        let spec = ComponentSpec {
+            name: component.name.to_owned(),
+            version: component.version.clone(),
+            platform: Platform::linux(&component.arch),
+            files,
+        };
+        let entry = self.draft.add_component(&spec)?;
+        self.entries.push(entry);
+        Ok(())
+    }
+
+    fn file(
+        &mut self,
+        file: &UpstreamFile,
+        progress: ProgressFn<'_>,
+    ) -> Result<PathBuf, CreateError> {
+        let pin = self
+            .versions
+            .pins
+            .files
+            .get(&file.address)
+            .copied()
+            .filter(|_| !self.how.update_pins);
+        let expected = match (&pin, &file.checksum) {
+            (None, Some(checksums)) => Some(self.fetcher.published(checksums, &file.name)?),
+            _ => pin,
+        };
+        let fetched = self.fetcher.file(&file.address, expected, progress)?;
+        self.pins.files.insert(file.address.clone(), fetched.digest);
+        Ok(fetched.path)
+    }
+
+    /// The layout that the file of versions says an image is in.
+    fn layout_of(&self, reference: &str) -> Option<PathBuf> {
+        let vip = self
+            .versions
+            .configuration
+            .vip
+            .as_ref()
+            .filter(|vip| vip.image == reference)?;
+        Some(self.beside_versions(vip.from.as_ref()?))
+    }
+
+    fn beside_versions(&self, path: &Path) -> PathBuf {
+        self.versions
+            .path
+            .parent()
+            .unwrap_or(Path::new("."))
+            .join(path)
+    }
+
+    fn image(
+        &mut self,
+        reference: &str,
+        arch: &str,
+        progress: ProgressFn<'_>,
+    ) -> Result<(), CreateError> {
+        if let Some(path) = self.layout_of(reference) {
+            let layout = Arc::new(Layout::open(&path)?);
+            let no_image = || CreateError::NoImage {
+                path,
+                reference: reference.to_owned(),
+                arch: arch.to_owned(),
+            };
+            let entry = Entry::Image(layout.image(reference, arch)?.ok_or_else(no_image)?);
+            self.draft.add_entry(&layout, &entry)?;
+            self.entries.push(entry);
+            return Ok(());
+        }
+        let key = Pins::image_key(reference, arch);
+        let pin = self
+            .versions
+            .pins
+            .images
+            .get(&key)
+            .copied()
+            .filter(|_| !self.how.update_pins);
+        // flannel's images are known only now.
+        self.allowed(reference, self.versions.pins.images.get(&key))?;
+        let entry = self
+            .fetcher
+            .image(reference, arch, pin, &mut self.draft, progress)?;
+        self.pins.images.insert(key, entry.manifest().digest);
+        self.entries.push(entry);
+        Ok(())
+    }
+
+    fn node_tools(&mut self, arch: &str) -> Result<(), CreateError> {
+        let Some(folder) = self.versions.configuration.node_tools.get(arch) else {
+            return Ok(());
+        };
+        let folder = self.beside_versions(folder);
+        for name in ["etcdadm", "nodeadm"] {
+            let path = folder.join(name);
+            if !path.is_file() {
+                return Err(CreateError::NoTool {
+                    path,
+                    arch: arch.to_owned(),
+                });
+            }
+            let spec = ComponentSpec {
+                name: name.to_owned(),
+                version: self.how.tools_version.clone(),
+                platform: Platform::linux(arch),
+                files: vec![(name.to_owned(), path)],
+            };
+            let entry = self.draft.add_component(&spec)?;
+            self.entries.push(entry);
+        }
+        Ok(())
+    }
+}
+
+/// The images that a Kubernetes manifest's containers run.
+pub fn images_of_manifest(path: &Path) -> Result<Vec<String>, CreateError> {
+    let read_error = |source| FetchError::Read {
+        path: path.to_owned(),
+        source,
+    };
+    let size = path.metadata().map_err(read_error)?.len();
+    if size > yaml::LIMIT {
+        return Err(read_error(std::io::Error::other("it is too large for a manifest")).into());
+    }
+    let text = std::fs::read_to_string(path).map_err(read_error)?;
+    let mut images = Vec::new();
+    for part in yaml::split(&text) {
+        let value: Value = part.parse().map_err(|source| CreateError::Manifest {
+            path: path.to_owned(),
+            source,
+        })?;
+        collect_images(&value, &mut images);
+    }
+    images.dedup();
+    Ok(images)
+}
+
+fn collect_images(value: &Value, images: &mut Vec<String>) {
+    match value {
+        Value::Object(fields) => {
+            for (key, value) in fields {
+                match value {
+                    Value::String(image) if key == "image" => images.push(image.clone()),
+                    _ => collect_images(value, images),
+                }
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| collect_images(item, images)),
+        _ => {}
+    }
+}

@@ -1,0 +1,593 @@
+//! Fetching what upstream publishes, from upstream's own places or from mirrors of them.
+//!
+//! A file is known by host and path of upstream's address (`dl.k8s.io/release/…`), an image by its full reference. A
+//! mirror of files serves the same below one root, `<mirror>/<host>/<path>`; a registry stands in for one upstream
+//! registry or, with the upstream's host as first part of its repositories, for all; an OCI layout holds images by
+//! reference. Where mirrors of files are given, upstream's files are not asked for, and so with images.
+//!
+//! Everything is checked while it comes: pinned digests, else the checksums that upstream publishes. What was fetched
+//! lies in a working folder, from which an interrupted run goes on. Entry point: [`Fetcher::new`].
+
+mod checksums;
+mod http;
+mod registry;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::Arc;
+
+use host::Digest;
+
+pub use http::HttpError;
+pub use registry::{Reference, ReferenceError, RegistryError};
+
+use crate::contents::Entry;
+use crate::layout::{Layout, LayoutError};
+use crate::oci::{Descriptor, Platform};
+use crate::{Draft, DraftError, Progress, ProgressFn};
+use http::Http;
+use registry::{FetchedManifest, Registry, parse_manifest};
+
+/// Largest file of checksums that is read.
+const MAX_CHECKSUMS: u64 = 1 << 20;
+
+/// Something cannot be fetched.
+#[derive(Debug, thiserror::Error)]
+pub enum FetchError {
+    /// A file is at none of the mirrors.
+    #[error("no mirror has {address}")]
+    NotMirrored {
+        /// Host and path of upstream's address, or an image's reference.
+        address: String,
+    },
+    /// A file in a mirror that is a folder cannot be read.
+    #[error("cannot read {path}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: std::io::Error,
+    },
+    /// A file in a mirror that is a folder, or in the working folder, is not what was pinned or published.
+    #[error("{path} has the digest sha256:{actual}, not sha256:{expected}")]
+    Digest {
+        /// The file.
+        path: PathBuf,
+        /// What it should be.
+        expected: Digest,
+        /// What it is.
+        actual: Digest,
+    },
+    /// An image's manifest is not what was pinned.
+    #[error(
+        "image {reference} for {arch} has the digest sha256:{actual}, not the pinned sha256:{expected}"
+    )]
+    Pin {
+        /// The image.
+        reference: String,
+        /// The architecture.
+        arch: String,
+        /// What it should be.
+        expected: Digest,
+        /// What it is.
+        actual: Digest,
+    },
+    /// Upstream's checksums do not name the file.
+    #[error("{address} names no digest for {file}")]
+    NoChecksum {
+        /// The file of checksums.
+        address: String,
+        /// The file that it should name.
+        file: String,
+    },
+    /// An image's reference makes no sense.
+    #[error(transparent)]
+    Reference(#[from] ReferenceError),
+    /// It cannot be fetched.
+    #[error(transparent)]
+    Http(#[from] HttpError),
+    /// It cannot be fetched from a registry.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// A layout that serves as a mirror cannot be read.
+    #[error(transparent)]
+    Layout(#[from] LayoutError),
+    /// What was fetched cannot be added.
+    #[error(transparent)]
+    Draft(#[from] Box<DraftError>),
+}
+
+/// A mirror, as the admin writes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Mirror {
+    /// `https://HOST/PATH` or `http://…`: files, below this address.
+    Files(String),
+    /// A path: a folder that holds files as `<host>/<path>`, or an OCI layout (folder or tar) that holds images.
+    Path(PathBuf),
+    /// `oci://HOST[:PORT][/PREFIX]`, `oci+http://…`: images of all registries, as `PREFIX/<upstream host>/<repository>`;
+    /// `UPSTREAM=oci://…`: images of that registry, as `PREFIX/<repository>`.
+    Registry {
+        /// The registry that it stands in for; all where none is named.
+        upstream: Option<String>,
+        /// Scheme and host of the mirror.
+        base: String,
+        /// What stands before the repositories, empty or ending with `/`.
+        prefix: String,
+    },
+}
+
+/// A text that names no mirror.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{0:?} is no mirror: a URL (https://…), a registry (oci://HOST, registry.k8s.io=oci://HOST) or a path"
+)]
+pub struct MirrorError(String);
+
+impl FromStr for Mirror {
+    type Err = MirrorError;
+
+    fn from_str(text: &str) -> Result<Self, MirrorError> {
+        let bad = || MirrorError(text.to_owned());
+        if text.starts_with("http://") || text.starts_with("https://") {
+            return Ok(Mirror::Files(text.trim_end_matches('/').to_owned()));
+        }
+        let (upstream, place) = match text.split_once('=') {
+            Some((upstream, place)) if place.starts_with("oci") => {
+                (Some(upstream.to_owned()), place)
+            }
+            _ => (None, text),
+        };
+        let Some((scheme, rest)) = place.split_once("://") else {
+            return if upstream.is_none() && !text.is_empty() {
+                Ok(Mirror::Path(text.into()))
+            } else {
+                Err(bad())
+            };
+        };
+        let scheme = match scheme {
+            "oci" => "https",
+            "oci+http" => "http",
+            _ => return Err(bad()),
+        };
+        let (host, prefix) = rest
+            .trim_end_matches('/')
+            .split_once('/')
+            .unwrap_or((rest.trim_end_matches('/'), ""));
+        if host.is_empty() || upstream.as_deref() == Some("") {
+            return Err(bad());
+        }
+        let prefix = if prefix.is_empty() {
+            String::new()
+        } else {
+            format!("{prefix}/")
+        };
+        Ok(Mirror::Registry {
+            upstream,
+            base: format!("{scheme}://{host}"),
+            prefix,
+        })
+    }
+}
+
+/// Where to fetch from.
+#[derive(Debug, Clone, Default)]
+pub struct Sources {
+    /// Mirrors, asked in this order. None: upstream itself.
+    pub mirrors: Vec<Mirror>,
+    /// Certificate authorities (PEM) for https, instead of those that this program brings; for the mirrors where there
+    /// are any, else for upstream.
+    pub ca_file: Option<PathBuf>,
+    /// A proxy for upstream's places, as `http://proxy:3128`.
+    pub proxy: Option<String>,
+}
+
+enum Place {
+    FilesAt(String),
+    FilesIn(PathBuf),
+    ImagesAt {
+        upstream: Option<String>,
+        registry: Registry,
+        prefix: String,
+    },
+    ImagesIn(Arc<Layout>),
+}
+
+/// Fetches into a working folder.
+pub struct Fetcher {
+    places: Vec<Place>,
+    mirror: Http,
+    upstream: Http,
+    registries: std::sync::Mutex<BTreeMap<String, Arc<Registry>>>,
+    work: PathBuf,
+}
+
+/// A file that was fetched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FetchedFile {
+    /// Where it lies: in the working folder, or in a mirror that is a folder.
+    pub path: PathBuf,
+    /// Its digest.
+    pub digest: Digest,
+    /// Its size in bytes.
+    pub size: u64,
+}
+
+impl Fetcher {
+    /// A fetcher from `sources` into the folder `work`, which is made when it is needed.
+    ///
+    /// # Errors
+    /// When the certificate authorities or a layout that serves as a mirror cannot be read.
+    pub fn new(sources: &Sources, work: &Path) -> Result<Self, FetchError> {
+        let mirrored = !sources.mirrors.is_empty();
+        let ca = sources.ca_file.as_deref();
+        let mirror = Http::new(ca, None)?;
+        let upstream = Http::new(ca.filter(|_| !mirrored), sources.proxy.as_deref())?;
+        let mut places = Vec::new();
+        for place in &sources.mirrors {
+            places.push(match place {
+                Mirror::Files(url) => Place::FilesAt(url.clone()),
+                Mirror::Path(path) if path.join("oci-layout").exists() || path.is_file() => {
+                    Place::ImagesIn(Arc::new(Layout::open(path)?))
+                }
+                Mirror::Path(path) => {
+                    std::fs::read_dir(path).map_err(|source| FetchError::Read {
+                        path: path.clone(),
+                        source,
+                    })?;
+                    Place::FilesIn(path.clone())
+                }
+                Mirror::Registry {
+                    upstream,
+                    base,
+                    prefix,
+                } => Place::ImagesAt {
+                    upstream: upstream.clone(),
+                    registry: Registry::new(mirror.clone(), base),
+                    prefix: prefix.clone(),
+                },
+            });
+        }
+        Ok(Fetcher {
+            places,
+            mirror,
+            upstream,
+            registries: Default::default(),
+            work: work.to_owned(),
+        })
+    }
+
+    /// Fetches the file at `address` (host and path). With `expected`, it is that or an error.
+    ///
+    /// # Errors
+    /// When it cannot be fetched, or is not what was expected; then nothing is kept of it.
+    pub fn file(
+        &self,
+        address: &str,
+        expected: Option<Digest>,
+        progress: ProgressFn<'_>,
+    ) -> Result<FetchedFile, FetchError> {
+        progress(Progress::Step {
+            what: &format!("fetch {address}"),
+            bytes: None,
+        });
+        let target = self.work.join("files").join(address);
+        if let Some(expected) = expected
+            && target.is_file()
+        {
+            // A run before this one has fetched it. What else may lie there is fetched anew.
+            let (digest, size) = hash(&target)?;
+            if digest == expected {
+                return Ok(FetchedFile {
+                    path: target,
+                    digest,
+                    size,
+                });
+            }
+        }
+        let mut mirrored = false;
+        for place in &self.places {
+            let fetched = match place {
+                Place::FilesIn(folder) => {
+                    let path = folder.join(address);
+                    if path.is_file() {
+                        Some(in_folder(path, expected)?)
+                    } else {
+                        None
+                    }
+                }
+                Place::FilesAt(root) => {
+                    let url = format!("{root}/{address}");
+                    match self.mirror.download(&url, &[], &target, expected, progress) {
+                        Err(error) if error.is_not_found() => None,
+                        other => Some(other.map(|(digest, size)| FetchedFile {
+                            path: target.clone(),
+                            digest,
+                            size,
+                        })?),
+                    }
+                }
+                _ => continue,
+            };
+            mirrored = true;
+            if let Some(file) = fetched {
+                return Ok(file);
+            }
+        }
+        if mirrored {
+            return Err(FetchError::NotMirrored {
+                address: address.to_owned(),
+            });
+        }
+        let url = format!("https://{address}");
+        let (digest, size) = self
+            .upstream
+            .download(&url, &[], &target, expected, progress)?;
+        Ok(FetchedFile {
+            path: target,
+            digest,
+            size,
+        })
+    }
+
+    /// The digest that upstream publishes at `checksums` (host and path) for the file named `name`.
+    ///
+    /// # Errors
+    /// When it cannot be fetched, or names no digest for it.
+    pub fn published(&self, checksums: &str, name: &str) -> Result<Digest, FetchError> {
+        let bytes = self.document(checksums)?;
+        let missing = || FetchError::NoChecksum {
+            address: checksums.to_owned(),
+            file: name.to_owned(),
+        };
+        checksums::find(&String::from_utf8_lossy(&bytes), name).ok_or_else(missing)
+    }
+
+    fn document(&self, address: &str) -> Result<Vec<u8>, FetchError> {
+        let mut mirrored = false;
+        for place in &self.places {
+            match place {
+                Place::FilesIn(folder) => {
+                    let path = folder.join(address);
+                    if path.is_file() {
+                        return std::fs::read(&path)
+                            .map_err(|source| FetchError::Read { path, source });
+                    }
+                }
+                Place::FilesAt(root) => {
+                    match self
+                        .mirror
+                        .document(&format!("{root}/{address}"), &[], MAX_CHECKSUMS)
+                    {
+                        Err(error) if error.is_not_found() => {}
+                        other => return Ok(other?),
+                    }
+                }
+                _ => continue,
+            }
+            mirrored = true;
+        }
+        if mirrored {
+            return Err(FetchError::NotMirrored {
+                address: address.to_owned(),
+            });
+        }
+        Ok(self
+            .upstream
+            .document(&format!("https://{address}"), &[], MAX_CHECKSUMS)?)
+    }
+
+    /// Fetches the image `reference` for linux on `arch` and adds it to `draft`. With `pin`, its manifest has that
+    /// digest or it is an error.
+    ///
+    /// # Errors
+    /// When it cannot be fetched, or is not what was pinned.
+    pub fn image(
+        &self,
+        reference: &str,
+        arch: &str,
+        pin: Option<Digest>,
+        draft: &mut Draft,
+        progress: ProgressFn<'_>,
+    ) -> Result<Entry, FetchError> {
+        progress(Progress::Step {
+            what: &format!("fetch {reference}"),
+            bytes: None,
+        });
+        let parsed: Reference = reference.parse()?;
+        let mut mirrored = false;
+        for place in &self.places {
+            match place {
+                Place::ImagesIn(layout) => {
+                    mirrored = true;
+                    if let Some(image) = layout.image(reference, arch)? {
+                        pinned(reference, arch, pin, image.manifest.digest)?;
+                        let entry = Entry::Image(image);
+                        draft.add_entry(layout, &entry).map_err(Box::new)?;
+                        return Ok(entry);
+                    }
+                }
+                Place::ImagesAt {
+                    upstream,
+                    registry,
+                    prefix,
+                } => {
+                    let repository = match upstream {
+                        Some(upstream) if *upstream != parsed.host => continue,
+                        Some(_) => format!("{prefix}{}", parsed.repository),
+                        None => format!("{prefix}{}/{}", parsed.host, parsed.repository),
+                    };
+                    mirrored = true;
+                    match registry.manifest(&repository, &parsed.tag, arch) {
+                        Err(error) if error.is_not_found() => {}
+                        other => {
+                            let wanted = Wanted {
+                                reference,
+                                arch,
+                                pin,
+                            };
+                            return self.pull(
+                                registry,
+                                &repository,
+                                other?,
+                                &wanted,
+                                draft,
+                                progress,
+                            );
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+        if mirrored {
+            return Err(FetchError::NotMirrored {
+                address: reference.to_owned(),
+            });
+        }
+        let registry = self.upstream_registry(&parsed.host);
+        let manifest = registry.manifest(&parsed.repository, &parsed.tag, arch)?;
+        self.pull(
+            &registry,
+            &parsed.repository,
+            manifest,
+            &Wanted {
+                reference,
+                arch,
+                pin,
+            },
+            draft,
+            progress,
+        )
+    }
+
+    fn upstream_registry(&self, host: &str) -> Arc<Registry> {
+        let mut registries = self
+            .registries
+            .lock()
+            .expect("no holder of this lock panics");
+        let new = || {
+            Arc::new(Registry::new(
+                self.upstream.clone(),
+                &format!("https://{host}"),
+            ))
+        };
+        registries
+            .entry(host.to_owned())
+            .or_insert_with(new)
+            .clone()
+    }
+
+    fn pull(
+        &self,
+        registry: &Registry,
+        repository: &str,
+        manifest: FetchedManifest,
+        wanted: &Wanted<'_>,
+        draft: &mut Draft,
+        progress: ProgressFn<'_>,
+    ) -> Result<Entry, FetchError> {
+        let Wanted {
+            reference,
+            arch,
+            pin,
+        } = *wanted;
+        pinned(reference, arch, pin, manifest.descriptor.digest)?;
+        let parsed = parse_manifest(&manifest, reference)?;
+        let path = |digest: &Digest| self.work.join("blobs").join(digest.to_string());
+        for blob in std::iter::once(&parsed.config).chain(&parsed.layers) {
+            let target = path(&blob.digest);
+            if target.is_file() && hash(&target)?.0 == blob.digest {
+                continue;
+            }
+            registry.blob(repository, blob, &target, progress)?;
+        }
+        let mut descriptor: Descriptor = manifest.descriptor;
+        descriptor
+            .platform
+            .get_or_insert_with(|| Platform::linux(arch));
+        Ok(draft
+            .add_manifest(reference, &descriptor, manifest.bytes, &path)
+            .map_err(Box::new)?)
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Wanted<'a> {
+    reference: &'a str,
+    arch: &'a str,
+    pin: Option<Digest>,
+}
+
+fn pinned(
+    reference: &str,
+    arch: &str,
+    pin: Option<Digest>,
+    actual: Digest,
+) -> Result<(), FetchError> {
+    match pin {
+        Some(expected) if expected != actual => Err(FetchError::Pin {
+            reference: reference.to_owned(),
+            arch: arch.to_owned(),
+            expected,
+            actual,
+        }),
+        _ => Ok(()),
+    }
+}
+
+fn in_folder(path: PathBuf, expected: Option<Digest>) -> Result<FetchedFile, FetchError> {
+    let (digest, size) = hash(&path)?;
+    match expected {
+        Some(expected) if expected != digest => Err(FetchError::Digest {
+            path,
+            expected,
+            actual: digest,
+        }),
+        _ => Ok(FetchedFile { path, digest, size }),
+    }
+}
+
+fn hash(path: &Path) -> Result<(Digest, u64), FetchError> {
+    let read_error = |source| FetchError::Read {
+        path: path.to_owned(),
+        source,
+    };
+    Digest::of_reader(std::fs::File::open(path).map_err(read_error)?).map_err(read_error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mirrors_are_read_as_an_admin_writes_them() {
+        let registry = |upstream: Option<&str>, base: &str, prefix: &str| Mirror::Registry {
+            upstream: upstream.map(str::to_owned),
+            base: base.into(),
+            prefix: prefix.into(),
+        };
+        for (text, expected) in [
+            (
+                "https://mirror.example/root/",
+                Mirror::Files("https://mirror.example/root".into()),
+            ),
+            ("./mirror", Mirror::Path("./mirror".into())),
+            ("/srv/a=b", Mirror::Path("/srv/a=b".into())),
+            (
+                "oci://10.77.0.1:5000",
+                registry(None, "https://10.77.0.1:5000", ""),
+            ),
+            ("oci+http://h/a/b/", registry(None, "http://h", "a/b/")),
+            (
+                "registry.k8s.io=oci://h/k",
+                registry(Some("registry.k8s.io"), "https://h", "k/"),
+            ),
+        ] {
+            assert_eq!(text.parse::<Mirror>().unwrap(), expected, "{text}");
+        }
+        for bad in ["", "ftp://x", "oci://", "=oci://h", "oci:///x"] {
+            assert!(bad.parse::<Mirror>().is_err(), "{bad}");
+        }
+    }
+}

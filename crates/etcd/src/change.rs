@@ -84,10 +84,31 @@ pub enum Change {
         #[serde(skip)]
         waits: Waits,
     },
+    /// Wait, but not insist, until members that were added have been started.
+    ///
+    /// A member that begins asks all others for their version, and one that is beginning itself has its port open and
+    /// does not answer: two that start at once hold each other up for 7 s.
+    AwaitStarted {
+        /// Whom to ask.
+        via: Vec<String>,
+        /// Peer URLs of the members.
+        peer_urls: Vec<String>,
+        /// How long.
+        #[serde(skip)]
+        patience: Duration,
+    },
     /// Wait until the member behind an endpoint serves reads that a majority agrees to.
     AwaitHealthy {
         /// The member's client URL.
         endpoint: String,
+        /// How long.
+        #[serde(skip)]
+        waits: Waits,
+    },
+    /// Wait until a cluster that is just coming up answers at one of these endpoints.
+    AwaitCluster {
+        /// Client URLs of its members.
+        endpoints: Vec<String>,
         /// How long.
         #[serde(skip)]
         waits: Waits,
@@ -108,10 +129,30 @@ impl fmt::Display for Change {
             Self::MoveLeader { name, to, .. } => {
                 write!(f, "hand leadership to {name} ({})", hex_id(*to))
             }
+            Self::AwaitStarted {
+                peer_urls,
+                patience,
+                ..
+            } => {
+                write!(
+                    f,
+                    "wait for {} to be started (at most {} s)",
+                    peer_urls.join(", "),
+                    patience.as_secs()
+                )
+            }
             Self::AwaitHealthy { endpoint, waits } => {
                 write!(
                     f,
                     "wait until {endpoint} serves reads (at most {} s)",
+                    waits.limit.as_secs()
+                )
+            }
+            Self::AwaitCluster { endpoints, waits } => {
+                write!(
+                    f,
+                    "wait until the cluster answers at {} (at most {} s)",
+                    endpoints.join(" or "),
                     waits.limit.as_secs()
                 )
             }

@@ -209,7 +209,7 @@ impl Cluster for Client {
                 ..
             } => {
                 self.add_learner(via, peer_url, credentials, *waits, &mut *note, change)?;
-                self.await_beside(via, beside, *patience, credentials, note);
+                self.await_others(via, beside, *patience, credentials, note, ADDED);
                 Ok(())
             }
             Change::Promote { via, id, waits, .. } => retry(change, *waits, note, || {
@@ -245,6 +245,14 @@ impl Cluster for Client {
                     })
                 })
             }),
+            Change::AwaitStarted {
+                via,
+                peer_urls,
+                patience,
+            } => {
+                self.await_others(via, peer_urls, *patience, credentials, note, STARTED);
+                Ok(())
+            }
             Change::AwaitHealthy { endpoint, waits } => {
                 retry(change, *waits, note, || {
                     match self.healthy(endpoint, credentials) {
@@ -258,6 +266,9 @@ impl Cluster for Client {
                     }
                 })
             }
+            Change::AwaitCluster { endpoints, waits } => retry(change, *waits, note, || {
+                self.members(endpoints, credentials).map(drop)
+            }),
         }
     }
 }
@@ -292,49 +303,64 @@ impl Client {
         })
     }
 
-    /// Waits for the others that are being added; without them, all goes on, only slower.
-    fn await_beside(
+    /// Waits for other members to be as they should; when they are not in time, all goes on, only slower.
+    fn await_others(
         self,
         via: &[String],
-        beside: &[String],
+        others: &[String],
         patience: Duration,
         credentials: &Credentials,
         note: &mut dyn FnMut(&str),
+        wait: Wait,
     ) {
         let deadline = Instant::now() + patience;
         let mut told = false;
-        while !beside.is_empty() {
-            let missing: Vec<&String> = match self.members(via, credentials) {
-                Ok(list) => beside
+        while !others.is_empty() {
+            let missing: Vec<&str> = match self.members(via, credentials) {
+                Ok(list) => others
                     .iter()
-                    .filter(|url| list.at_peer_url(url).is_none())
+                    .filter(|url| !(wait.done)(list.at_peer_url(url)))
+                    .map(String::as_str)
                     .collect(),
-                Err(_) => beside.iter().collect(),
+                Err(_) => others.iter().map(String::as_str).collect(),
             };
             let left = deadline.saturating_duration_since(Instant::now());
             if missing.is_empty() {
                 return;
             }
-            let names = missing
-                .iter()
-                .map(|u| u.as_str())
-                .collect::<Vec<_>>()
-                .join(", ");
+            let names = missing.join(", ");
             if left.is_zero() {
                 note(&format!("going on without {names}"));
                 return;
             }
             if !told {
                 note(&format!(
-                    "waiting for {names} to be added, too (at most {} s)",
+                    "waiting for {names} to be {} (at most {} s)",
+                    wait.what,
                     patience.as_secs()
                 ));
                 told = true;
             }
-            std::thread::sleep(left.min(Duration::from_millis(100)));
+            std::thread::sleep(left.min(Duration::from_millis(50)));
         }
     }
 }
+
+/// What is waited for in other members.
+#[derive(Clone, Copy)]
+struct Wait {
+    what: &'static str,
+    done: fn(Option<&Member>) -> bool,
+}
+
+const ADDED: Wait = Wait {
+    what: "added, too",
+    done: |member| member.is_some(),
+};
+const STARTED: Wait = Wait {
+    what: "started first",
+    done: |member| member.is_none_or(Member::started),
+};
 
 /// Tries until it succeeds, fails for good, or the time is over; tells each new reason once.
 fn retry(

@@ -165,6 +165,11 @@ impl Cluster for Picture {
                 self.set_healthy(endpoint);
                 return Ok(());
             }
+            Change::AwaitStarted { .. } => return Ok(()),
+            // Nobody waits for a picture: what is there now is all there is.
+            Change::AwaitCluster { endpoints, .. } => {
+                return self.members(endpoints, credentials).map(drop);
+            }
             Change::AddLearner { via, .. }
             | Change::Promote { via, .. }
             | Change::Remove { via, .. }
@@ -206,7 +211,10 @@ impl Cluster for Picture {
                     .learner = false;
             }
             Change::Remove { id, .. } => list.members.retain(|m| m.id != *id),
-            Change::MoveLeader { .. } | Change::AwaitHealthy { .. } => {}
+            Change::MoveLeader { .. }
+            | Change::AwaitHealthy { .. }
+            | Change::AwaitStarted { .. }
+            | Change::AwaitCluster { .. } => {}
         }
         Ok(())
     }

@@ -121,7 +121,13 @@ impl<'a> Effects for Machine<'a> {
             }
             Change::Install(install) if self.host.is_dry_run() => Ok(install.rehearse(self.host)?),
             Change::Install(install) => Ok(install.apply(self.host.root())?),
-            Change::Start(start) => start.apply(self.host, &mut self.note),
+            Change::Start(start) => {
+                if let Some(after) = &start.after {
+                    let credentials = credentials(self.host, &self.certs_dir)?;
+                    self.etcd.apply(after, &credentials, &mut self.note)?;
+                }
+                start.apply(self.host, &mut self.note)
+            }
         }
     }
 }

@@ -4,6 +4,8 @@
 pub const UNIT: &str = "etcd.service";
 /// Its file.
 pub const UNIT_FILE: &str = "/etc/systemd/system/etcd.service";
+/// What makes it start at boot.
+pub const UNIT_LINK: &str = "/etc/systemd/system/multi-user.target.wants/etcd.service";
 /// etcd's environment.
 pub const ENVIRONMENT: &str = "/etc/etcd/etcd.env";
 /// etcdctl's environment.

@@ -31,6 +31,8 @@ pub struct Start {
     pub restart: bool,
     /// The members that it was told of; another list makes it another change.
     pub told: String,
+    /// Members that are waited for first.
+    pub after: Option<etcd::Change>,
     /// When to give up.
     #[serde(skip)]
     pub limit: Duration,
@@ -92,7 +94,7 @@ impl Start {
             }
             if !told && begun.elapsed() > Duration::from_secs(2) {
                 note(&format!(
-                    "waiting until {} is ready (at most {} s): it fetches the cluster's data",
+                    "waiting until {} is ready (at most {} s)",
                     self.unit,
                     self.limit.as_secs()
                 ));

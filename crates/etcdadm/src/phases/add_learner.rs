@@ -14,6 +14,9 @@ use crate::{Change, Configuration, Error, Machine, View};
 /// How long others that join at the same time are waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long the cluster's first answer is waited for.
+const AWAIT_CLUSTER: Waits = Waits::seconds(30);
+
 /// Adds the member as a learner.
 pub(crate) struct AddLearner<'c>(pub(crate) &'c Configuration);
 
@@ -31,7 +34,21 @@ impl<'a> Phase<Machine<'a>> for AddLearner<'_> {
         let credentials = crate::machine::credentials(seen.host(), configuration.certs_dir())?;
         let mut ask = configuration.endpoints.clone();
         ask.push(configuration.local_url());
-        let list = seen.etcd().members(&ask, &credentials)?;
+        let list = match seen.etcd().members(&ask, &credentials) {
+            Ok(list) => list,
+            // The cluster may be just coming up: its first member is begun at the same time, or elects a leader.
+            Err(error) if error.is_passing() => {
+                let endpoints = configuration.endpoints.clone();
+                return Ok(vec![
+                    etcd::Change::AwaitCluster {
+                        endpoints,
+                        waits: AWAIT_CLUSTER,
+                    }
+                    .into(),
+                ]);
+            }
+            Err(error) => return Err(error.into()),
+        };
         let peer_url = configuration.peer_url();
         let data_dir = || configuration.data_dir().to_owned();
         match (

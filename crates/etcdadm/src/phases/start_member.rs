@@ -16,6 +16,9 @@ use crate::{Change, Configuration, Error, Machine, View, paths};
 /// How long a member may take to fetch the cluster's data.
 const LIMIT: Duration = Duration::from_secs(600);
 
+/// How long members that are to start first are waited for.
+const PATIENCE: Duration = Duration::from_secs(15);
+
 /// Starts the member.
 pub(crate) struct StartMember<'c> {
     pub(crate) configuration: &'c Configuration,
@@ -43,30 +46,62 @@ impl<'a> Phase<Machine<'a>> for StartMember<'_> {
             .find(|(key, _)| key == INITIAL[0])
             .map(|(_, value)| value.clone())
             .unwrap_or_default();
-        let start = |restart| {
+        let start = |restart, after| {
+            let (unit, told) = (paths::UNIT.to_owned(), told.clone());
             Change::Start(Start {
-                unit: paths::UNIT.to_owned(),
+                unit,
                 restart,
                 told,
+                after,
                 limit: LIMIT,
             })
         };
         if unit.activity == UnitActivity::Active {
             let outdated = self.outdated(seen, unit.main_pid, &variables)?;
             return Ok(if outdated {
-                vec![start(true)]
+                vec![start(true, None)]
             } else {
                 Vec::new()
             });
         }
         // Members may have come or gone since the configuration was written.
         let mut plan = write.environment(seen)?;
-        plan.push(start(false));
+        plan.push(start(false, self.after(seen)?));
         Ok(plan)
     }
 }
 
 impl StartMember<'_> {
+    /// Of members that join at the same time, one starts after the other, in the order of their URLs.
+    fn after(&self, seen: &dyn View) -> Result<Option<etcd::Change>, Error> {
+        let configuration = self.configuration;
+        if self.begin == Begin::Init || configuration.has_data(seen.host())? {
+            return Ok(None);
+        }
+        let own = configuration.peer_url();
+        let credentials = crate::machine::credentials(seen.host(), configuration.certs_dir())?;
+        let list = seen
+            .etcd()
+            .members(&configuration.endpoints, &credentials)?;
+        let waits = |url: &&String| {
+            **url < own
+                && list
+                    .at_peer_url(url)
+                    .is_some_and(|member| !member.started())
+        };
+        let peer_urls: Vec<String> = configuration
+            .expected
+            .iter()
+            .filter(waits)
+            .cloned()
+            .collect();
+        Ok((!peer_urls.is_empty()).then(|| etcd::Change::AwaitStarted {
+            via: list.voter_urls(),
+            peer_urls,
+            patience: PATIENCE,
+        }))
+    }
+
     /// Whether the process has other variables than those that are to be.
     fn outdated(
         &self,

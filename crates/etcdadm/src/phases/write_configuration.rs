@@ -38,11 +38,24 @@ impl<'a> Phase<Machine<'a>> for WriteConfiguration<'_> {
         if state.masked {
             plan.push(host::Change::unit(paths::UNIT, UnitAction::Unmask).into());
         }
-        if !plan.is_empty() && !state.loaded || state.needs_reload {
+        if state.needs_reload {
             plan.push(host::Change::ReloadUnits.into());
         }
-        if !state.enabled {
-            plan.push(host::Change::unit(paths::UNIT, UnitAction::Enable).into());
+        // What `systemctl enable` makes, without its reload of all units.
+        let (link, target) = (Path::new(paths::UNIT_LINK), Path::new(paths::UNIT_FILE));
+        if host.read_link(link)?.as_deref() != Some(target) {
+            plan.extend(folder(
+                host,
+                link.parent().expect("the link lies in a folder"),
+                0o755,
+            )?);
+            plan.push(
+                host::Change::Link {
+                    path: link.to_owned(),
+                    target: target.to_owned(),
+                }
+                .into(),
+            );
         }
         Ok(plan)
     }

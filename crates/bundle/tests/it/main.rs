@@ -1,6 +1,7 @@
 //! The bundle library as its users call it, against real files in temporary folders.
 #![expect(
     clippy::disallowed_methods,
+    clippy::unwrap_used,
     reason = "tests prepare and damage files at will"
 )]
 

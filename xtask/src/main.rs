@@ -9,6 +9,7 @@
     reason = "runs on the developer's machine and talks to the terminal"
 )]
 
+mod bench;
 mod ci;
 mod demo;
 mod machine;
@@ -42,6 +43,8 @@ enum Verb {
     Tidy,
     /// Builds the real programs that the hosts run, and says what is cached
     Parts(supplies::Arguments),
+    /// How fast it is, as ratios against yardsticks measured in the same run
+    Bench(bench::Arguments),
     /// Builds the three tools as they are shipped: static, small
     Tools,
 }
@@ -53,6 +56,7 @@ fn main() -> ExitCode {
         Verb::Ci => ci::main(),
         Verb::Tidy => tidy::main(),
         Verb::Parts(arguments) => supplies::main(&arguments),
+        Verb::Bench(arguments) => bench::main(&arguments),
         Verb::Tools => tools::build().map(drop),
     };
     match result {

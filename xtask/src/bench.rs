@@ -1,0 +1,91 @@
+//! How fast it is: always a ratio against a yardstick that is measured in the same run on the same machine.
+//!
+//! A yardstick is what an admin would do by hand, done well; each is written down beside its measurement. The goals are
+//! shown with what was measured, met or not. Nothing here fails because a machine is slow.
+
+mod measure;
+mod programs;
+
+use clap::Args;
+
+use crate::Outcome;
+use crate::machine::{self, Need};
+use crate::supplies::{self, Want};
+use crate::tools;
+
+pub(crate) use measure::Measure;
+
+/// What to measure.
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// Only measurements whose name contains this
+    #[arg(long, default_value = "")]
+    only: String,
+
+    /// Measures one program and prints the result
+    #[command(subcommand)]
+    one: Option<Measure>,
+}
+
+/// A measurement beside its yardstick.
+pub(crate) struct Row {
+    /// What was measured.
+    pub(crate) name: &'static str,
+    /// What we needed, in `unit`.
+    pub(crate) ours: f64,
+    /// What the yardstick needed; a fixed bound has none.
+    pub(crate) yardstick: Option<(&'static str, f64)>,
+    /// Seconds, MB, ms.
+    pub(crate) unit: &'static str,
+    /// What the ratio (or the value, without a yardstick) is to be at most.
+    pub(crate) goal: f64,
+}
+
+impl Row {
+    fn show(&self) -> String {
+        let (value, against) = match self.yardstick {
+            Some((name, other)) => (
+                self.ours / other,
+                format!("{name}: {other:.3} {}", self.unit),
+            ),
+            None => (self.ours, String::new()),
+        };
+        let verdict = if value <= self.goal { "met" } else { "NOT MET" };
+        let sign = if self.yardstick.is_some() {
+            "×"
+        } else {
+            self.unit
+        };
+        format!(
+            "{:42} {:9.3} {:3} {value:8.2}{sign:3} goal ≤{:.2} {verdict:8} {against}",
+            self.name, self.ours, self.unit, self.goal
+        )
+    }
+}
+
+pub(crate) fn main(arguments: &Arguments) -> Outcome {
+    if let Some(measure) = &arguments.one {
+        return measure.run();
+    }
+    machine::prepare(Need::Hosts, false)?;
+    let tools = tools::build()?;
+    let supplies = supplies::ensure(Want::Demo, &tools)?;
+    println!("\nload at the start: {}", load());
+    let wanted = |name: &str| name.contains(&arguments.only);
+    let mut rows = Vec::new();
+    if wanted("programs") {
+        rows.extend(programs::measure(&tools, &supplies)?);
+    }
+    println!("load at the end: {}\n", load());
+    for row in &rows {
+        println!("{}", row.show());
+    }
+    Ok(())
+}
+
+fn load() -> String {
+    std::fs::read_to_string("/proc/loadavg")
+        .unwrap_or_default()
+        .trim()
+        .to_owned()
+}

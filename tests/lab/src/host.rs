@@ -16,7 +16,7 @@ use crate::run::{Run, quote, tail};
 use crate::settings::{self, HostSpec};
 use crate::supervise::{Status, lock_file, off_mark, status_file};
 use crate::wait::wait_until;
-use crate::{cgroup, disk, files, init, net};
+use crate::{cgroup, disk, files, net};
 
 /// How long a boot may take until sshd answers. Machines that compile at the same time are slow.
 const BOOT: Duration = Duration::from_secs(60);
@@ -364,7 +364,8 @@ impl Host {
     }
 
     /// A command on the host as root, past ssh and network: for looking on, also when the host is cut off. The command is
-    /// not in the host's cgroup; it neither freezes with it nor counts for its limits, but dies with it.
+    /// not in the host's cgroup; it neither freezes with it nor counts for its limits, but dies with it. (One that runs while
+    /// the host shuts down makes systemd wait up to 10 s: it hears of the ends of its own children only.)
     ///
     /// # Errors
     /// The host is off.
@@ -376,9 +377,9 @@ impl Host {
             .collect::<Vec<_>>()
             .join(" ");
         let pid = self.init()?.pid.to_string();
-        Ok(Run::here(["nsenter", "--target", &pid, "--all", "--"])
-            .args(init::confined())
-            .args(["HOME=/root", "LANG=C.UTF-8"])
+        let program = &self.shared.site.settings.supervisor;
+        Ok(Run::here([program.as_os_str()])
+            .args(["enter", &pid])
             .args(argv)
             .named(&self.name, shown))
     }
@@ -388,8 +389,18 @@ impl Host {
     /// # Errors
     /// The host is off.
     pub fn boot_id(&self) -> Result<String, Error> {
-        self.nsexec(["cat", "/proc/sys/kernel/random/boot_id"])?
-            .text()
+        // Without a process on the host: people ask for this while it shuts down, and systemd would wait for the process.
+        let off = || Error::Off {
+            host: self.name.clone(),
+        };
+        let file = format!(
+            "/proc/{}/root/proc/sys/kernel/random/boot_id",
+            self.init()?.pid
+        );
+        // It is gone when the host is, at any moment.
+        std::fs::read_to_string(file)
+            .map(|id| id.trim_end().to_owned())
+            .map_err(|_| off())
     }
 
     // ---- files; past ssh, so that the network's state does not matter

@@ -25,6 +25,7 @@ mod cgroup;
 mod checkpoint;
 mod clear;
 mod disk;
+mod enter;
 mod error;
 mod files;
 mod host;

@@ -178,7 +178,7 @@ pub(crate) fn run_dir(lab: &str) -> PathBuf {
 /// The N of hN.
 pub(crate) fn number(host: &str) -> Option<u8> {
     let n: u8 = host.strip_prefix('h')?.parse().ok()?;
-    (n >= 1 && n <= MOST_HOSTS && format!("h{n}") == host).then_some(n)
+    ((1..=MOST_HOSTS).contains(&n) && format!("h{n}") == host).then_some(n)
 }
 
 pub(crate) fn load<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, Error> {

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::time::Duration;
 
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, setns, unshare};
@@ -21,7 +22,8 @@ use serde::{Deserialize, Serialize};
 use crate::error::Error;
 use crate::process::{self, Process};
 use crate::settings::{self, Site};
-use crate::{cgroup, disk, files, init, net};
+use crate::wait::wait_until;
+use crate::{cgroup, disk, enter, files, init, net};
 
 /// What a supervisor tells about its host, in the lab's folder under `/run`; gone when the host is off.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
@@ -56,8 +58,10 @@ pub fn main() -> ExitCode {
     let result = match args.as_slice() {
         ["supervise", dir, host, rest @ ..] => {
             supervise(Path::new(dir), host, rest.contains(&"--lifeline"))
+                .map(|()| ExitCode::SUCCESS)
         }
-        ["init", dir, host] => boot(Path::new(dir), host),
+        ["init", dir, host] => boot(Path::new(dir), host).map(|()| ExitCode::SUCCESS),
+        ["enter", pid, argv @ ..] if !argv.is_empty() => enter::run(pid, argv),
         _ => {
             let usage =
                 "lab-host is started by the lab: lab-host supervise FOLDER HOST [--lifeline]";
@@ -66,7 +70,7 @@ pub fn main() -> ExitCode {
         }
     };
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             drop(writeln!(std::io::stderr(), "{}", chain(&error)));
             ExitCode::FAILURE
@@ -106,11 +110,16 @@ fn supervise(dir: &Path, host: &str, lifeline: bool) -> Result<(), Error> {
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
     let site = Site::load(dir)?;
     files::make_dir(&site.run_dir())?;
-    let Some(_running) = files::try_lock(&lock_file(&site, host))? else {
-        return Err(Error::On {
-            host: host.to_owned(),
-        });
-    };
+    // Whoever asks for the host's power holds the lock for a moment.
+    let mut running = None;
+    wait_until(
+        &format!("{host} is free to be looked after"),
+        Duration::from_secs(2),
+        || {
+            running = files::try_lock(&lock_file(&site, host))?;
+            Ok(running.is_some())
+        },
+    )?;
     let me = Process::find(std::process::id().cast_signed()).ok_or(Error::Sys {
         call: "read",
         target: "/proc".to_owned(),

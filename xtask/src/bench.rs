@@ -3,6 +3,7 @@
 //! A yardstick is what an admin would do by hand, done well; each is written down beside its measurement. The goals are
 //! shown with what was measured, met or not. Nothing here fails because a machine is slow.
 
+mod etcd;
 mod measure;
 mod programs;
 
@@ -75,6 +76,9 @@ pub(crate) fn main(arguments: &Arguments) -> Outcome {
     let mut rows = Vec::new();
     if wanted("programs") {
         rows.extend(programs::measure(&tools, &supplies)?);
+    }
+    if wanted("etcd") {
+        rows.extend(etcd::measure(&tools, &supplies)?);
     }
     println!("load at the end: {}\n", load());
     for row in &rows {

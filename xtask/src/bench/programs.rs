@@ -80,14 +80,7 @@ pub(crate) fn measure(tools: &Path, supplies: &Path) -> Outcome<Vec<Row>> {
     };
     let unpack = again(
         &unpacked,
-        &[
-            &cctl,
-            "bundle",
-            "unpack",
-            &archive_path,
-            "--output-dir",
-            &unpacked,
-        ],
+        &[&cctl, "bundle", "unpack", &archive_path, &unpacked],
     )?;
     let untar = again(
         &untarred,

@@ -406,3 +406,89 @@ fn an_oci_layout_is_a_mirror_of_images() {
         .unwrap_err();
     assert_eq!(error.to_string(), "no mirror has registry.k8s.io/pause:9");
 }
+
+#[test]
+fn only_the_authorities_of_the_admins_choice_are_trusted() {
+    let work = tempfile::tempdir().unwrap();
+    let (server, certificate) = Server::with_tls(|_| Answer::ok(content()));
+    let error = fetch(&server.url, work.path(), Some(digest())).unwrap_err();
+    assert!(
+        chain(&error).contains("invalid peer certificate"),
+        "{}",
+        chain(&error)
+    );
+    assert!(server.seen().is_empty());
+
+    let ca = work.path().join("ca.crt");
+    std::fs::write(&ca, certificate).unwrap();
+    let trusting = Sources {
+        ca_file: Some(ca.clone()),
+        ..sources(&[&server.url])
+    };
+    let fetcher = Fetcher::new(&trusting, work.path()).unwrap();
+    assert_eq!(
+        fetcher
+            .file(ADDRESS, Some(digest()), &mut quiet())
+            .unwrap()
+            .digest,
+        digest()
+    );
+
+    for bad in [
+        "",
+        "no certificate",
+        "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
+    ] {
+        std::fs::write(&ca, bad).unwrap();
+        assert!(Fetcher::new(&trusting, work.path()).is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn https_is_not_left_for_http() {
+    let work = tempfile::tempdir().unwrap();
+    let plain = Server::new(|_| Answer::ok(content()));
+    let elsewhere = format!("{}/x", plain.url);
+    let (server, certificate) =
+        Server::with_tls(move |_| Answer::status(302).with("location", elsewhere.clone()));
+    let ca = work.path().join("ca.crt");
+    std::fs::write(&ca, certificate).unwrap();
+    let sources = Sources {
+        ca_file: Some(ca),
+        ..sources(&[&server.url])
+    };
+    let fetcher = Fetcher::new(&sources, work.path()).unwrap();
+    fetcher
+        .file(ADDRESS, Some(digest()), &mut quiet())
+        .unwrap_err();
+    assert_eq!((server.seen().len(), plain.seen().len()), (1, 0));
+}
+
+#[test]
+fn a_registrys_token_goes_to_nobody_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let (server, _) = registry(dir.path());
+    let mirror = format!("registry.k8s.io=oci+http://{}/k", server.host());
+    let fetcher = Fetcher::new(&sources(&[&mirror]), &dir.path().join("work")).unwrap();
+    fetcher
+        .image(
+            "registry.k8s.io/coredns/coredns:v1.14.6",
+            "amd64",
+            None,
+            &mut Draft::new(),
+            &mut quiet(),
+        )
+        .unwrap();
+    let elsewhere: Vec<_> = server
+        .seen()
+        .into_iter()
+        .filter(|request| request.path.starts_with("/cdn/"))
+        .collect();
+    assert!(!elsewhere.is_empty());
+    assert!(
+        elsewhere
+            .iter()
+            .all(|request| !request.headers.contains_key("authorization")),
+        "{elsewhere:?}"
+    );
+}

@@ -1,9 +1,14 @@
 //! A small HTTP server with the manners, good and bad, of the places that files are fetched from.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
+
+/// A connection, plain or not.
+pub(crate) trait Stream: Read + Write {}
+
+impl<S: Read + Write> Stream for S {}
 
 /// What a client asked.
 #[derive(Debug, Clone)]
@@ -77,15 +82,46 @@ pub(crate) struct Server {
 }
 
 impl Server {
+    /// Speaks http.
     pub(crate) fn new(answer: impl Fn(&Request) -> Answer + Send + Sync + 'static) -> Self {
+        Server::start("http", |stream| Box::new(stream), answer)
+    }
+
+    /// Speaks https as 127.0.0.1, with a certificate that signs itself; gives that certificate, too.
+    pub(crate) fn with_tls(
+        answer: impl Fn(&Request) -> Answer + Send + Sync + 'static,
+    ) -> (Self, String) {
+        let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+        let key =
+            rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![made.cert.der().clone()], key)
+            .unwrap();
+        let config = Arc::new(config);
+        let wrap = move |stream| -> Box<dyn Stream> {
+            let connection = rustls::ServerConnection::new(config.clone()).unwrap();
+            Box::new(rustls::StreamOwned::new(connection, stream))
+        };
+        (Server::start("https", wrap, answer), made.cert.pem())
+    }
+
+    fn start(
+        scheme: &str,
+        wrap: impl Fn(TcpStream) -> Box<dyn Stream> + Send + Sync + 'static,
+        answer: impl Fn(&Request) -> Answer + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
+        let url = format!("{scheme}://{}", listener.local_addr().unwrap());
         let seen = Arc::new(Mutex::new(Vec::new()));
-        let (answer, log) = (Arc::new(answer), seen.clone());
+        let (answer, wrap, log) = (Arc::new(answer), Arc::new(wrap), seen.clone());
         std::thread::spawn(move || {
             for stream in listener.incoming() {
-                let (answer, log) = (answer.clone(), log.clone());
-                std::thread::spawn(move || drop(serve(stream.unwrap(), &*answer, &log)));
+                let (answer, wrap, log) = (answer.clone(), wrap.clone(), log.clone());
+                std::thread::spawn(move || drop(serve(wrap(stream.unwrap()), &*answer, &log)));
             }
         });
         Server { url, seen }
@@ -97,16 +133,16 @@ impl Server {
     }
 
     pub(crate) fn host(&self) -> &str {
-        self.url.strip_prefix("http://").unwrap()
+        self.url.split_once("://").unwrap().1
     }
 }
 
 fn serve(
-    mut stream: TcpStream,
+    stream: Box<dyn Stream>,
     answer: &(dyn Fn(&Request) -> Answer + Send + Sync),
     log: &Mutex<Vec<Request>>,
 ) -> std::io::Result<()> {
-    let mut reader = BufReader::new(stream.try_clone()?);
+    let mut reader = BufReader::new(stream);
     let mut line = String::new();
     reader.read_line(&mut line)?;
     let path = line.split(' ').nth(1).unwrap_or_default().to_owned();
@@ -119,6 +155,7 @@ fn serve(
             None => break,
         };
     }
+    let mut stream = reader.into_inner();
     let request = Request { path, headers };
     log.lock().unwrap().push(request.clone());
     let answer = answer(&request);

@@ -243,3 +243,61 @@ fn two_streams_at_once_both_arrive() {
     assert_eq!(store.entries(&Local::new(dir.path())).unwrap().len(), 3);
     sound(&store, dir.path());
 }
+
+#[test]
+fn a_damaged_blob_is_missing_and_sent_again_it_is_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, local) = (Store::new(dir.path()), Local::new(dir.path()));
+    let whole = archive(dir.path());
+    store.receive(&whole[..], &mut quiet()).unwrap();
+    let entries = store.entries(&local).unwrap();
+    for blob in blobs(&entries) {
+        let path = dir
+            .path()
+            .join(format!("var/cache/klusterkit/blobs/sha256/{}", blob.digest));
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes[0] ^= 1;
+        std::fs::write(&path, &bytes).unwrap();
+        let missing = store.missing(&local, [&blob]).unwrap();
+        assert_eq!(missing, store.missing_or_damaged(&local, [&blob]).unwrap());
+        assert_eq!(missing.len(), 1);
+        let received = store.receive(&whole[..], &mut quiet()).unwrap();
+        assert_eq!((received.blobs, received.incomplete.len()), (1, 0));
+        assert_eq!(store.entries(&local).unwrap(), entries);
+        sound(&store, dir.path());
+    }
+}
+
+#[test]
+fn a_small_file_is_read_whole_and_checked_or_not_at_all() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, local) = (Store::new(dir.path()), Local::new(dir.path()));
+    store
+        .receive(&archive(dir.path())[..], &mut quiet())
+        .unwrap();
+    let file = store
+        .component(&local, "etcd", "v3.7.3", "amd64")
+        .unwrap()
+        .unwrap()
+        .files
+        .remove(0);
+    let bytes = store.read(&local, &file).unwrap();
+    assert_eq!(host::Digest::of(&bytes), file.digest);
+    let path = dir.path().join(file.path.strip_prefix("/").unwrap());
+    std::fs::write(&path, vec![0; bytes.len()]).unwrap();
+    assert!(
+        store
+            .read(&local, &file)
+            .unwrap_err()
+            .to_string()
+            .contains("is damaged")
+    );
+    std::fs::remove_file(&path).unwrap();
+    assert!(
+        store
+            .read(&local, &file)
+            .unwrap_err()
+            .to_string()
+            .contains("lacks")
+    );
+}

@@ -1,0 +1,53 @@
+//! Everything kubeadm needs on a host, and kubeadm itself.
+//!
+//! # Purpose
+//! nodeadm makes a Kubernetes node out of a host that has only systemd: it installs the container runtime, the kubelet,
+//! CNI plugins and images from the host's store, runs kubeadm phase by phase, and takes it all away again.
+//!
+//! # What it does not do
+//! It makes no etcd (that is etcdadm's), fetches nothing while it works, and knows one host only: what needs several
+//! is `cctl`'s.
+//!
+//! # Where to enter
+//! [`run`]; then a verb, as [`verbs::init`], whose list of phases is the whole of what it does, and
+//! [`phases`].
+
+mod arguments;
+mod artifacts;
+mod change;
+pub mod cluster;
+mod containerd;
+mod coredns;
+mod error;
+mod facts;
+mod flannel;
+mod found;
+mod import;
+mod keepalived;
+mod kubeadm;
+mod node;
+mod paths;
+pub mod phases;
+mod preflight;
+mod record;
+mod resolver;
+mod settings;
+mod token;
+mod units;
+pub mod verbs;
+
+pub use change::{Await, Awaited, Change, ClusterChange, Kubeadm};
+pub use error::Error;
+pub use node::Node;
+pub use settings::{Overrides, Settings};
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+/// Parses the command line and runs the verb.
+#[must_use]
+pub fn run(environment: &cli::Environment) -> ExitCode {
+    let arguments = arguments::Arguments::parse();
+    cli::run(&arguments.common, environment, |context| verbs::run(context, &arguments))
+}

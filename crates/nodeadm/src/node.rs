@@ -1,0 +1,170 @@
+//! This host and its cluster as phases see them, and as changes are made to them.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::Duration;
+
+use host::{Effects, Host, Inspect, Query, UnitActivity, poll_until};
+
+use crate::change::{Await, Awaited, Change, Kubeadm};
+use crate::cluster::Cluster;
+use crate::settings::Settings;
+use crate::{Error, import, kubeadm};
+
+/// How often is looked at what is waited for.
+const POLL: Duration = Duration::from_millis(50);
+
+/// This host, its cluster, and what is wanted of them.
+pub struct Node {
+    host: Box<dyn Host>,
+    cluster: Box<dyn Cluster>,
+    settings: Settings,
+    /// Images that a dry run would have imported.
+    imported: BTreeSet<String>,
+}
+
+impl Node {
+    /// Over this host and this cluster.
+    #[must_use]
+    pub fn new(host: Box<dyn Host>, cluster: Box<dyn Cluster>, settings: Settings) -> Self {
+        Self { host, cluster, settings, imported: BTreeSet::new() }
+    }
+
+    /// The host, to be looked at.
+    #[must_use]
+    pub fn host(&self) -> &dyn Inspect {
+        &*self.host
+    }
+
+    /// The cluster, to be looked at by phases.
+    #[must_use]
+    pub fn cluster(&self) -> &dyn Cluster {
+        &*self.cluster
+    }
+
+    /// What is wanted.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The images that containerd has, by reference; none while it does not run.
+    ///
+    /// # Errors
+    /// When it cannot be asked.
+    pub fn images(&self) -> Result<BTreeSet<String>, Error> {
+        let mut images = self.imported.clone();
+        if self.host.unit("containerd.service")?.activity != UnitActivity::Active {
+            return Ok(images);
+        }
+        let ctr = self.settings.program("ctr");
+        let query = Query::new(ctr, ["--namespace", "k8s.io", "images", "list", "--quiet"]);
+        match self.host.query(&query) {
+            Ok(output) if output.success() => {
+                images.extend(output.text().lines().map(str::to_owned));
+                Ok(images)
+            }
+            // In a dry run it may be active in the plan alone.
+            _ if self.host.is_dry_run() => Ok(images),
+            Ok(output) => Err(host::Error::Output {
+                argv: query.to_string(),
+                detail: format!("exit code {:?}: {}", output.code, output.stderr),
+            }
+            .into()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Whether what is waited for is there; else what is seen instead.
+    ///
+    /// # Errors
+    /// When it cannot be told, and never will.
+    pub fn awaited(&self, what: &Awaited) -> Result<Result<(), String>, Error> {
+        match what {
+            Awaited::ApiReady(at) => Ok(self.cluster.ready(at)),
+            // While the API comes up it may refuse what it grants a moment later.
+            Awaited::Object(path) => Ok(match self.cluster.get(path) {
+                Ok(Some(_)) => Ok(()),
+                Ok(None) => Err(format!("no {path}")),
+                Err(error) => Err(error.to_string()),
+            }),
+            Awaited::File(path) => Ok(match self.host.stat(path)? {
+                Some(_) => Ok(()),
+                None => Err(format!("no {}", path.display())),
+            }),
+        }
+    }
+
+    fn wait(&mut self, wait: &Await) -> Result<(), Error> {
+        if self.host.is_dry_run() {
+            match &wait.what {
+                Awaited::ApiReady(at) => self.cluster.assume_ready(at),
+                Awaited::Object(path) => self.cluster.assume(path),
+                Awaited::File(path) => self.host.apply(&host::Change::file(path, ""))?,
+            }
+            return Ok(());
+        }
+        poll_until(wait.limit, POLL, || self.awaited(&wait.what))?.map_err(|last| Error::Deadline {
+            reason: wait.reason.clone(),
+            seconds: wait.limit.as_secs(),
+            last,
+            log: self.log_of_the_kubelet(),
+        })
+    }
+
+    /// What the kubelet said last: where a control plane does not come up, it knows why.
+    fn log_of_the_kubelet(&self) -> String {
+        let args = ["--no-pager", "--quiet", "--output=cat", "--lines=8", "--unit=kubelet.service"];
+        match self.host.query(&Query::new("journalctl", args)) {
+            Ok(output) if !output.text().trim().is_empty() => {
+                format!("\nthe end of the kubelet's log:\n{}", output.text().trim_end())
+            }
+            _ => String::new(),
+        }
+    }
+
+    fn kubeadm(&mut self, change: &Kubeadm) -> Result<(), Error> {
+        self.host.apply(&host::Change::Run(change.run.clone()))?;
+        self.host.apply(&kubeadm::receipt(&change.receipt, change.inputs))?;
+        for path in &change.objects {
+            self.cluster.assume(path);
+        }
+        Ok(())
+    }
+
+    fn install_self(&mut self, path: &Path) -> Result<(), Error> {
+        let content = self.host.read(Path::new(SELF), 1 << 30)?.unwrap_or_default();
+        let write = host::Change::WriteFile { path: path.to_owned(), mode: 0o755, content: content.into() };
+        Ok(self.host.apply(&write)?)
+    }
+}
+
+/// This very program, as the kernel shows it.
+pub(crate) const SELF: &str = "/proc/self/exe";
+
+impl Effects for Node {
+    type View = Self;
+    type Change = Change;
+    type Error = Error;
+
+    fn view(&self) -> &Self {
+        self
+    }
+
+    fn apply(&mut self, change: &Change) -> Result<(), Error> {
+        match change {
+            Change::Host(change) => Ok(self.host.apply(change)?),
+            Change::Install(install) if self.host.is_dry_run() => Ok(install.rehearse(&mut *self.host)?),
+            Change::Install(install) => Ok(install.apply(self.host.root())?),
+            Change::ImportImages { references } if self.host.is_dry_run() => {
+                self.imported.extend(references.iter().cloned());
+                Ok(())
+            }
+            Change::ImportImages { references } => import::import(&self.settings, references),
+            Change::Kubeadm(kubeadm) => self.kubeadm(kubeadm),
+            Change::InstallSelf { path, .. } => self.install_self(path),
+            Change::Cluster(change) => Ok(self.cluster.change(change)?),
+            Change::Await(wait) => self.wait(wait),
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! Writes kubeadm's configuration: ours, with the user's documents merged over it.
+
+use std::path::Path;
+
+use host::Phase;
+use serde_json::json;
+
+use super::plan_file;
+use crate::change::Change;
+use crate::{Error, Node, kubeadm, paths, token};
+
+/// See the module.
+pub struct WriteKubeadmConfiguration;
+
+impl Phase<Node> for WriteKubeadmConfiguration {
+    fn name(&self) -> &'static str {
+        "write-kubeadm-configuration"
+    }
+
+    fn about(&self) -> &'static str {
+        "write kubeadm's configuration, the user's documents merged over ours"
+    }
+
+    fn plan(&self, node: &Node) -> Result<Vec<Change>, Error> {
+        let (seen, settings) = (node.host(), node.settings());
+        let path = Path::new(paths::KUBEADM_CONFIG);
+        // A token that was drawn once stays, or each run would have another configuration.
+        let earlier = seen.read_text(path)?.and_then(|text| kubeadm::token_in(&text));
+        if settings.is_master() {
+            let token = earlier.unwrap_or_else(token::draw);
+            return plan_file(seen, path, 0o600, &kubeadm::init_documents(settings, &token));
+        }
+        let handed = settings.credentials.get("token").map(|token| token.reveal().trim().to_owned());
+        let token = handed.or(earlier).ok_or_else(|| {
+            Error::Settings("a worker needs Credentials with a `token` (and `ca.crt`): see `nodeadm token create`".into())
+        })?;
+        let mut plan = plan_file(seen, path, 0o600, &kubeadm::join_documents(settings, &token))?;
+        let patch = kubeadm::kubelet_patch(settings).unwrap_or_else(|| json!({}));
+        let patch_path = Path::new(paths::PATCHES).join("kubeletconfiguration+merge.json");
+        plan.extend(plan_file(seen, &patch_path, 0o600, &format!("{patch:#}\n"))?);
+        Ok(plan)
+    }
+}

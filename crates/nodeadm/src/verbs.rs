@@ -1,0 +1,123 @@
+//! The verbs, one a file, each with its phases in order: what a verb does stands there on one screen.
+
+pub mod config;
+pub mod download;
+pub mod facts;
+pub mod init;
+pub mod join;
+pub mod list;
+pub mod preflight;
+pub mod prepare;
+pub mod reset;
+pub mod status;
+pub mod token;
+pub mod vip_check;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use api::NodeResult;
+use bundle::Store;
+use cli::{Context, Tool};
+use host::{Host, Local, Overlay, Phase, Summary};
+
+use crate::arguments::{Arguments, ConfigVerb, NodeArgs, NodePhase, NodeVerb, TokenVerb, Verb, WalkArgs};
+use crate::cluster::{Cluster, Live, Picture};
+use crate::facts::Network;
+use crate::settings::{Overrides, Settings};
+use crate::{Node, paths};
+
+/// A verb's phases.
+pub type Phases = &'static [&'static dyn Phase<Node>];
+
+/// Runs the verb.
+///
+/// # Errors
+/// As the verb's.
+pub fn run(context: &mut Context, arguments: &Arguments) -> Result<(), cli::Error> {
+    match &arguments.verb {
+        Verb::Init(verb) => init::run(context, verb),
+        Verb::Join(verb) => join::run(context, verb),
+        Verb::Prepare(verb) => prepare::run(context, verb),
+        Verb::Reset(verb) => reset::run(context, verb),
+        Verb::Status => status::run(context),
+        Verb::Preflight(args) => preflight::run(context, args),
+        Verb::Facts => facts::run(context),
+        Verb::List(args) => list::run(context, args),
+        Verb::Download(args) => download::run(context, args),
+        Verb::Config { verb: ConfigVerb::Print(args) } => config::run(context, args),
+        Verb::Token { verb: TokenVerb::Create(args) } => token::create(context, args),
+        Verb::Token { verb: TokenVerb::Delete { token } } => token::delete(context, token),
+        Verb::Version(args) => cli::print_version(context, "nodeadm", env!("CARGO_PKG_VERSION"), args),
+        Verb::Completion { shell } => cli::completion::<Arguments>(context, *shell),
+        Verb::VipCheck(args) => vip_check::run(args),
+    }
+}
+
+fn tool() -> Tool {
+    Tool { name: "nodeadm", folder: paths::FOLDER.into() }
+}
+
+/// The arguments of a verb, or of its `phase`, and which phases are named there.
+fn chosen(verb: &NodeVerb) -> (&NodeArgs, &WalkArgs, &[String]) {
+    match &verb.phase {
+        Some(NodePhase::Phase { names, node, walk }) => (node, walk, names),
+        None => (&verb.node, &verb.walk, &[]),
+    }
+}
+
+/// What is wanted of this host.
+fn settings(args: &NodeArgs, overrides: &Overrides) -> Result<Settings, cli::Error> {
+    let documents = args.config.as_deref().map(cli::read_documents).transpose()?;
+    let seen = Local::new("/");
+    let store = Store::new(Path::new("/"));
+    Ok(Settings::resolve(documents, overrides, &seen, &Network::read(), store)?)
+}
+
+/// This host and its cluster: the real ones, or pictures of them for a dry run.
+fn node(settings: Settings, dry_run: bool) -> Node {
+    let live = Live::new(Path::new("/"), settings.api.clone());
+    let (host, cluster): (Box<dyn Host>, Box<dyn Cluster>) = if dry_run {
+        (Box::new(Overlay::new(Local::new("/"))), Box::new(Picture::new(live)))
+    } else {
+        (Box::new(Local::new("/")), Box::new(live))
+    };
+    Node::new(host, cluster, settings)
+}
+
+/// Walks the chosen ones of `phases`.
+fn walk(
+    context: &mut Context,
+    goal: &str,
+    node: &mut Node,
+    phases: Phases,
+    walk: &WalkArgs,
+    only: &[String],
+) -> Result<Summary, cli::Error> {
+    let selected = cli::select(phases, only, &walk.skip_phases)?;
+    context.walk(&tool(), goal, walk.dry_run, node, &selected)
+}
+
+/// The verb's result.
+fn result(node: &Node, summary: &Summary, join: Option<String>) -> NodeResult {
+    let mut phases: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for applied in &summary.changes {
+        phases.entry(applied.phase.to_owned()).or_default().push(applied.change.clone());
+    }
+    NodeResult { name: node.settings().name.clone(), changes: summary.changes.len(), phases, join }
+}
+
+fn print_result(context: &Context, result: &NodeResult, dry_run: bool) -> Result<(), cli::Error> {
+    context.print(result, |result| {
+        let mut text = match (dry_run, result.changes) {
+            (_, 0) => format!("{}: all is as it should be, nothing was changed\n", result.name),
+            (true, n) => format!("{}: {n} changes would be made\n", result.name),
+            (false, n) => format!("{}: done, {n} changes were made\n", result.name),
+        };
+        if let Some(join) = &result.join {
+            text.push_str("To make another host a worker, give it this on standard input of `nodeadm join --config -`:\n\n");
+            text.push_str(join);
+        }
+        text
+    })
+}

@@ -99,6 +99,9 @@ pub struct NodeFacts {
     /// The Kubernetes version that is installed, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kubernetes_version: Option<String>,
+    /// Whether it is the control plane that its cluster began with.
+    #[serde(default)]
+    pub first: bool,
     /// Whether nodeadm has set this host up, and as what.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<String>,

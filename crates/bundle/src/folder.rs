@@ -107,25 +107,51 @@ pub(crate) fn remove_work(work: &Path) -> io::Result<()> {
     }
 }
 
-/// Removes the temporary files in `folder` that processes left which are no more.
-pub(crate) fn remove_abandoned(folder: &Path) -> io::Result<()> {
-    for item in fs::read_dir(folder)? {
-        let item = item?;
-        let name = item.file_name();
-        let process = name
-            .to_str()
-            .filter(|name| name.starts_with('.'))
-            .and_then(|name| {
-                let unique = name.strip_suffix(".tmp")?.rsplit('.').next()?;
-                unique.split('-').next()?.parse::<u32>().ok()
-            });
-        if let Some(process) = process
-            && !Path::new("/proc").join(process.to_string()).exists()
+/// Removes the temporary files in `folder` that nobody writes any more, of those whose final name `is_ours`.
+///
+/// Their names, `.NAME.PROCESS-NUMBER.tmp`, tell who wrote them; a process that still does has them open. (That a process
+/// of this number lives says nothing: after a power loss the numbers begin anew.)
+pub(crate) fn remove_abandoned(folder: &Path, is_ours: &dyn Fn(&str) -> bool) -> io::Result<()> {
+    let folder = match folder.canonicalize() {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        other => other?,
+    };
+    for item in fs::read_dir(&folder)? {
+        let name = item?.file_name();
+        let path = folder.join(&name);
+        if let Some((ours, process)) = name.to_str().and_then(parse_temporary)
+            && is_ours(ours)
+            && !is_open(&path, process)
         {
-            fs::remove_file(item.path())?;
+            match fs::remove_file(&path) {
+                // Another run has removed it.
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+                other => other?,
+            }
         }
     }
     Ok(())
+}
+
+/// The final name and the process of a temporary file.
+fn parse_temporary(name: &str) -> Option<(&str, u32)> {
+    let (ours, unique) = name
+        .strip_prefix('.')?
+        .strip_suffix(".tmp")?
+        .rsplit_once('.')?;
+    let (process, number) = unique.split_once('-')?;
+    number.parse::<u64>().ok()?;
+    Some((ours, process.parse().ok()?))
+}
+
+/// Whether `process` has the file open. Where that cannot be seen, it may have.
+fn is_open(path: &Path, process: u32) -> bool {
+    match fs::read_dir(format!("/proc/{process}/fd")) {
+        Err(e) => e.kind() != io::ErrorKind::NotFound,
+        Ok(open) => open
+            .flatten()
+            .any(|link| fs::read_link(link.path()).is_ok_and(|to| to == path)),
+    }
 }
 
 fn sync(folder: &Path) -> io::Result<()> {

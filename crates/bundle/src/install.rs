@@ -20,6 +20,7 @@ use host::{Digest, Host, Inspect, Pending};
 use serde::{Deserialize, Serialize};
 
 use crate::contents::is_plain_name;
+use crate::folder;
 use crate::receipt::{Receipt, ReceiptFile};
 use crate::tar_stream::{self, Entries, Kind};
 use crate::verifying_reader::VerifyingReader;
@@ -198,6 +199,7 @@ impl Install {
                 path: self.archive.clone(),
                 source,
             })?;
+        self.remove_abandoned(&real)?;
         let mut blob = VerifyingReader::of_unknown_size(file, self.digest);
         let whole = self
             .files
@@ -276,6 +278,28 @@ impl Install {
             mode: 0o644,
             content,
         })
+    }
+
+    /// Removes what runs that were killed left beside the places.
+    fn remove_abandoned(&self, real: &dyn Fn(&Path) -> PathBuf) -> Result<(), InstallError> {
+        let remove = |folder: &Path, is_ours: &dyn Fn(&str) -> bool| {
+            folder::remove_abandoned(&real(folder), is_ours).map_err(|source| InstallError::Write {
+                path: folder.to_owned(),
+                source,
+            })
+        };
+        for path in self
+            .files
+            .iter()
+            .map(|file| &file.path)
+            .chain([&self.receipt])
+        {
+            let own = path.file_name().unwrap_or_default().to_string_lossy();
+            remove(path.parent().unwrap_or(Path::new("/")), &|name| name == own)?;
+        }
+        self.folders
+            .iter()
+            .try_for_each(|wanted| remove(&wanted.path, &is_plain_name))
     }
 
     fn receipt_of(&self, files: Vec<ReceiptFile>) -> Receipt {

@@ -12,7 +12,30 @@
 //!
 //! # Where to enter
 //! [`Draft`] makes a layout, [`Layout`] reads one, [`stream`] sends one, [`Store`] keeps one on a host, [`Install`] puts
-//! files from it in their places.
+//! files from it in their places, [`create::create`] makes a whole bundle from a file of versions.
+//!
+//! ```no_run
+//! use bundle::oci::{Execution, Platform};
+//! use bundle::{ComponentSpec, Draft, ImageSpec, LayerSource};
+//!
+//! # fn main() -> Result<(), bundle::DraftError> {
+//! let mut draft = Draft::new();
+//! draft.add_image(&ImageSpec {
+//!     reference: "registry.k8s.io/pause:3.10.2".into(),
+//!     platform: Platform::linux("amd64"),
+//!     config: Execution { entrypoint: vec!["/pause".into()], ..Execution::default() },
+//!     layers: vec![LayerSource::TarGz("layer.tar.gz".into())],
+//! })?;
+//! draft.add_component(&ComponentSpec {
+//!     name: "runc".into(),
+//!     version: "v1.5.2".into(),
+//!     platform: Platform::linux("amd64"),
+//!     files: vec![("runc.amd64".into(), "build/runc".into())],
+//! })?;
+//! draft.write_archive("bundle.tar".as_ref(), &mut |_| {})?;
+//! # Ok(())
+//! # }
+//! ```
 
 pub mod contents;
 pub mod create;

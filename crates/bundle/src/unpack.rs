@@ -1,7 +1,8 @@
 //! A layout as a folder, from a tar file or a stream: what is needed to look inside with other programs.
 //!
 //! The folder appears whole, with every blob checked while it was copied, or not at all. It holds what the index names
-//! and nothing else. Entry points: [`unpack`], [`unpack_stream`].
+//! and nothing else. The blobs are not synced one by one: after a power loss the folder may have to be made again from the
+//! bundle, which is still there. Entry points: [`unpack`], [`unpack_stream`].
 
 use std::fs::File;
 use std::io::{self, Read, Write};

@@ -11,7 +11,7 @@ use host::{Digest, Inspect, Lock, LockError, Pending};
 use super::{Received, Store, StoreError, View};
 use crate::contents::{self, plain_version};
 use crate::layout::{LayoutError, parse_index};
-use crate::member::blob_name;
+use crate::member::{blob_name, digest_of_name};
 use crate::oci::{self, Descriptor, Index, MAX_DOCUMENT};
 use crate::{Progress, ProgressFn, folder, stream};
 
@@ -35,7 +35,10 @@ impl Store {
             source,
         };
         folder::make_layout(&self.real).map_err(make_error)?;
-        folder::remove_abandoned(&self.real.join("blobs/sha256")).map_err(make_error)?;
+        folder::remove_abandoned(&self.real.join("blobs/sha256"), &|name| {
+            digest_of_name(name).is_some()
+        })
+        .map_err(make_error)?;
         let mut sink = Receiver {
             store: self,
             index: None,

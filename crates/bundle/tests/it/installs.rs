@@ -306,3 +306,30 @@ fn a_dry_run_sees_it_done() {
         @"install etcd v3.7.3 from sha256 DIGEST…: /opt/bin/etcd, /opt/bin/etcdctl"
     );
 }
+
+#[test]
+fn what_a_killed_run_left_is_removed_and_nothing_else() {
+    let s = sample();
+    let bin = s.root().join("opt/bin");
+    for name in [
+        ".etcd.4194305-3.tmp",
+        ".other.4194305-3.tmp",
+        ".etcd.tmp",
+        "etcd.4194305-3.tmp",
+    ] {
+        std::fs::write(bin.join(name), "").unwrap();
+    }
+    s.install.apply(s.root()).unwrap();
+    let left: Vec<String> = listing(&bin)
+        .into_iter()
+        .filter(|line| line.contains("tmp"))
+        .collect();
+    assert_eq!(
+        left,
+        [
+            ".etcd.tmp 0",
+            ".other.4194305-3.tmp 0",
+            "etcd.4194305-3.tmp 0"
+        ]
+    );
+}

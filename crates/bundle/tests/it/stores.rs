@@ -198,17 +198,29 @@ fn what_a_killed_process_left_is_removed_and_what_a_living_one_writes_is_not() {
     let store = Store::new(dir.path());
     let blobs = dir.path().join("var/cache/klusterkit/blobs/sha256");
     std::fs::create_dir_all(&blobs).unwrap();
-    let name = host::Digest::of(b"x");
-    // Beyond the largest process id that Linux gives.
-    let abandoned = blobs.join(format!(".{name}.4194305-0.tmp"));
-    let living = blobs.join(format!(".{name}.{}-0.tmp", std::process::id()));
-    std::fs::write(&abandoned, "half").unwrap();
-    std::fs::write(&living, "half").unwrap();
+    let temporary = |process: u32, number: u32| {
+        let path = blobs.join(format!(
+            ".{}.{process}-{number}.tmp",
+            host::Digest::of(b"x")
+        ));
+        (std::fs::File::create(&path).unwrap(), path)
+    };
+    // Beyond the largest number that Linux gives a process; then a number that has come to be another's.
+    let (_, of_the_dead) = temporary(4_194_305, 0);
+    let (_, of_another) = temporary(std::process::id(), 1_000_000);
+    let (open, of_the_living) = temporary(std::process::id(), 1_000_001);
     store
         .receive(&archive(dir.path())[..], &mut quiet())
         .unwrap();
-    assert!(!abandoned.exists());
-    assert!(living.exists());
+    assert_eq!(
+        [&of_the_dead, &of_another, &of_the_living].map(|path| path.exists()),
+        [false, false, true]
+    );
+    drop(open);
+    store
+        .receive(&archive(dir.path())[..], &mut quiet())
+        .unwrap();
+    assert!(!of_the_living.exists());
 }
 
 #[test]

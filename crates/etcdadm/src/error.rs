@@ -98,6 +98,16 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
+    /// The release cannot be fetched.
+    #[error("etcd {version} for {arch} is not on this host, and cannot be fetched")]
+    Release {
+        /// The release.
+        version: Version,
+        /// As release files name it.
+        arch: String,
+        /// Why not.
+        source: Box<crate::fetch::ReleaseError>,
+    },
     /// No archive of the release on this host.
     #[error("etcd {version} for {arch} is neither in {store} nor where older tools kept it")]
     NoArtifact {
@@ -205,6 +215,12 @@ fn failed(checks: &[Check]) -> String {
         .join("\n")
 }
 
+fn artifact_hint(version: Version, arch: &str) -> String {
+    format!(
+        "without a network: unpack a bundle that has it, or put etcd-{version}-linux-{arch}.tar.gz into /var/cache/etcdadm/etcd/{version}/"
+    )
+}
+
 impl Explain for Error {
     fn kind(&self) -> Kind {
         match self {
@@ -239,9 +255,8 @@ impl Explain for Error {
             Self::NoAuthorityKey { .. } => one(
                 "copy ca.key from where the authority is kept, or hand complete certificates in",
             ),
-            Self::NoArtifact { version, arch, .. } => vec![format!(
-                "put etcd-{version}-linux-{arch}.tar.gz into /var/cache/etcdadm/etcd/{version}/, or unpack a bundle that has it, or run `etcdadm download --version {version}` where there is a network"
-            )],
+            Self::NoArtifact { version, arch, .. } => vec![artifact_hint(*version, arch)],
+            Self::Release { version, arch, .. } => vec![artifact_hint(*version, arch)],
             Self::OtherVersion { installed, .. } => {
                 vec![format!("leave --version out, or say --version {installed}")]
             }

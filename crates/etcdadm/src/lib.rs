@@ -15,6 +15,7 @@ mod arguments;
 mod configuration;
 mod error;
 mod facts;
+mod fetch;
 mod machine;
 pub mod paths;
 mod phases;
@@ -25,6 +26,7 @@ mod verbs;
 pub use arguments::{Arguments, Verb};
 pub use configuration::{Configuration, DEFAULT_RELEASE_URL, DEFAULT_VERSION};
 pub use error::Error;
+pub use fetch::{Fetch, ReleaseError};
 pub use machine::{Change, Machine, Note, View};
 pub use record::Record;
 

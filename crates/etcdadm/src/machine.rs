@@ -9,6 +9,7 @@ use host::{Effects, Host, Inspect};
 use serde::Serialize;
 
 use crate::Error;
+use crate::fetch::Fetch;
 use crate::start::Start;
 
 /// What phases observe through.
@@ -29,6 +30,8 @@ pub enum Change {
     Host(host::Change),
     /// To the membership.
     Etcd(etcd::Change),
+    /// A release brought into the store.
+    Fetch(Fetch),
     /// Programs from the release's archive put into their places.
     Install(bundle::Install),
     /// The member started.
@@ -52,6 +55,7 @@ impl fmt::Display for Change {
         match self {
             Self::Host(change) => change.fmt(f),
             Self::Etcd(change) => change.fmt(f),
+            Self::Fetch(change) => change.fmt(f),
             Self::Install(change) => change.fmt(f),
             Self::Start(change) => change.fmt(f),
         }
@@ -119,6 +123,7 @@ impl<'a> Effects for Machine<'a> {
                 let credentials = credentials(self.host, &self.certs_dir)?;
                 Ok(self.etcd.apply(change, &credentials, &mut self.note)?)
             }
+            Change::Fetch(fetch) => fetch.apply(self.host, &mut self.note),
             Change::Install(install) if self.host.is_dry_run() => Ok(install.rehearse(self.host)?),
             Change::Install(install) => Ok(install.apply(self.host.root())?),
             Change::Start(start) => {

@@ -3,6 +3,7 @@
 mod add_learner;
 mod await_health;
 mod check_host;
+mod fetch_release;
 mod install_binaries;
 mod issue_certificates;
 mod leave_cluster;
@@ -18,6 +19,7 @@ mod write_etcdctl;
 pub(crate) use add_learner::AddLearner;
 pub(crate) use await_health::AwaitHealth;
 pub(crate) use check_host::CheckHost;
+pub(crate) use fetch_release::FetchRelease;
 pub(crate) use install_binaries::InstallBinaries;
 pub(crate) use issue_certificates::IssueCertificates;
 pub(crate) use leave_cluster::LeaveCluster;

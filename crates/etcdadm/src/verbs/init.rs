@@ -7,8 +7,8 @@ use host::{Local, Phase};
 
 use crate::arguments::{InitArgs, InitPhase};
 use crate::phases::{
-    AwaitHealth, Begin, CheckHost, InstallBinaries, IssueCertificates, RecordMember, StartMember,
-    WriteConfiguration, WriteEtcdctl,
+    AwaitHealth, Begin, CheckHost, FetchRelease, InstallBinaries, IssueCertificates, RecordMember,
+    StartMember, WriteConfiguration, WriteEtcdctl,
 };
 use crate::verbs::{configure, member_result, print_member, tool, with_machine};
 use crate::{Configuration, Machine};
@@ -25,6 +25,7 @@ pub(crate) fn phases<'a>(configuration: &Configuration) -> Vec<Box<dyn Phase<Mac
             configuration,
             begin,
         }),
+        Box::new(FetchRelease(configuration)),
         Box::new(InstallBinaries(configuration)),
         Box::new(IssueCertificates {
             configuration,

@@ -10,8 +10,8 @@ use host::{Local, Phase};
 
 use crate::arguments::{JoinArgs, JoinPhase};
 use crate::phases::{
-    AddLearner, AwaitHealth, Begin, CheckHost, InstallBinaries, IssueCertificates, PromoteMember,
-    RecordMember, StartMember, WriteConfiguration, WriteEtcdctl,
+    AddLearner, AwaitHealth, Begin, CheckHost, FetchRelease, InstallBinaries, IssueCertificates,
+    PromoteMember, RecordMember, StartMember, WriteConfiguration, WriteEtcdctl,
 };
 use crate::verbs::{configure, member_result, print_member, tool, with_machine};
 use crate::{Configuration, Error, Machine};
@@ -28,6 +28,7 @@ pub(crate) fn phases<'a>(configuration: &Configuration) -> Vec<Box<dyn Phase<Mac
             configuration,
             begin,
         }),
+        Box::new(FetchRelease(configuration)),
         Box::new(InstallBinaries(configuration)),
         Box::new(IssueCertificates {
             configuration,

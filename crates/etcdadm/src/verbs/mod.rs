@@ -1,5 +1,6 @@
 //! The verbs, one a file, each with its list of phases.
 
+mod download;
 mod info;
 mod init;
 mod join;
@@ -10,7 +11,7 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use api::{Documents, EtcdConfiguration, MemberResult};
-use cli::{Context, Kind, Tool};
+use cli::{Context, Tool};
 use etcd::{Client, Cluster, Observe, Picture};
 use host::{Host, Inspect, Local, Overlay};
 
@@ -25,10 +26,7 @@ pub(crate) fn run(context: &mut Context, arguments: &Arguments) -> Result<(), cl
         Verb::Reset(args) => reset::run(context, &arguments.root, args),
         Verb::Info => info::run(context, &arguments.root),
         Verb::Status => status::run(context, &arguments.root),
-        Verb::Download(_) => Err(cli::Error::new(
-            Kind::Failed,
-            "no downloader is built into this program",
-        )),
+        Verb::Download(args) => download::run(context, &arguments.root, args),
         Verb::Version(args) => {
             cli::print_version(context, "etcdadm", env!("CARGO_PKG_VERSION"), args)
         }

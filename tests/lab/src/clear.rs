@@ -18,9 +18,9 @@ use crate::{cgroup, files, net};
 
 /// Takes a lab's name for this process.
 pub(crate) fn own(name: &str) -> Result<Flock<File>, Error> {
-    let run = settings::run_dir(name);
-    files::make_dir(&run)?;
-    files::try_lock(&run.with_extension("owner"))?.ok_or_else(|| Error::InUse {
+    let lock = settings::run_dir(name).with_extension("owner");
+    files::make_dir(lock.parent().unwrap_or(&lock))?;
+    files::try_lock(&lock)?.ok_or_else(|| Error::InUse {
         name: name.to_owned(),
     })
 }
@@ -34,14 +34,18 @@ pub(crate) fn remember(site: &Site) -> Result<(), Error> {
     )
 }
 
-/// The folder of a lab of this name that was left standing on purpose, and does stand.
-pub(crate) fn standing(name: &str) -> Result<Option<PathBuf>, Error> {
-    let Ok(dir) = files::read(&settings::run_dir(name).join("dir")) else {
-        return Ok(None);
-    };
-    let dir = PathBuf::from(dir);
-    let kept = Site::load(&dir).is_ok_and(|site| site.settings.kept && site.settings.name == name);
-    Ok((kept && net::netns(&settings::space(name)).exists()).then_some(dir))
+/// The lab whose disks somebody meant to keep, if a new lab of this name in this folder would take them away: one of the
+/// same name elsewhere, or one in the same folder.
+pub(crate) fn standing(name: &str, dir: &Path) -> Option<Site> {
+    let elsewhere = files::read(&settings::run_dir(name).join("dir"))
+        .ok()
+        .map(PathBuf::from);
+    let kept = |dir: PathBuf| Site::load(&dir).ok().filter(|site| site.settings.kept);
+    kept(dir.to_path_buf()).or_else(|| {
+        elsewhere
+            .and_then(kept)
+            .filter(|site| site.settings.name == name)
+    })
 }
 
 /// Takes away all processes, cgroups and namespaces of a lab; its folder stays.

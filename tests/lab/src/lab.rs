@@ -59,7 +59,8 @@ pub enum Wipe {
 }
 
 /// A lab. The one who made it takes it down when it is dropped, disks and all, unless [`Lab::keep`] was called; when its
-/// process is killed, its hosts lose power and clean up behind themselves.
+/// process is killed, its hosts lose power and clean up behind themselves. With `LAB_KEEP_ON_FAILURE` in the environment, a
+/// lab that is dropped by a panic is kept instead, to be looked at.
 #[derive(Debug)]
 pub struct Lab {
     shared: Arc<Shared>,
@@ -136,11 +137,20 @@ impl Lab {
             None => supervisor::supervisor_path()?,
         };
         let owner = clear::own(&config.name)?;
-        if let Some(standing) = clear::standing(&config.name)? {
+        if let Some(standing) = clear::standing(&config.name, &dir) {
             return Err(Error::Standing {
-                name: config.name,
-                dir: standing,
+                name: standing.settings.name,
+                dir: standing.dir,
             });
+        }
+        // A lab of another name in this folder goes too, unless it lives.
+        if let Some(other) = Site::load(&dir)
+            .ok()
+            .map(|site| site.settings.name)
+            .filter(|name| *name != config.name)
+        {
+            let _dead = clear::own(&other)?;
+            clear::leftovers(&other)?;
         }
         clear::leftovers(&config.name)?;
         files::make_dir(&dir)?;
@@ -452,8 +462,16 @@ impl Drop for Lab {
         if self.owner.is_none() || self.down || !self.shared.wants_lifelines() {
             return;
         }
-        if let Err(error) = self.take_down(Wipe::Yes) {
-            drop(writeln!(std::io::stderr(), "lab {}: {error}", self.name()));
+        let asked = std::env::var_os("LAB_KEEP_ON_FAILURE").is_some();
+        let (what, result) = if std::thread::panicking() && asked {
+            (format!("kept in {}", self.dir().display()), self.keep())
+        } else {
+            ("taken down".to_owned(), self.take_down(Wipe::Yes))
+        };
+        match result {
+            Err(error) => drop(writeln!(std::io::stderr(), "lab {}: {error}", self.name())),
+            Ok(()) if asked => drop(writeln!(std::io::stderr(), "lab {}: {what}", self.name())),
+            Ok(()) => {}
         }
     }
 }

@@ -24,6 +24,7 @@ mod base;
 mod cgroup;
 mod checkpoint;
 mod clear;
+mod commands;
 mod disk;
 mod enter;
 mod error;

@@ -7,18 +7,20 @@ use crate::error::Error;
 use crate::files;
 use crate::run::Run;
 
-/// The program `lab-host` that belongs to this library, built now if it is not beside the calling program (in its target
-/// folder) or older than its sources.
+/// The program `lab-host` that belongs to this library, built now if it is not beside the calling program in cargo's target
+/// folder, or is older than its sources.
 ///
 /// # Errors
-/// The calling program cannot be found, or the build fails.
+/// The calling program does not lie in such a folder (then the lab has to be told where `lab-host` is), or the build fails.
 pub fn supervisor_path() -> Result<PathBuf, Error> {
     let exe = std::env::current_exe().map_err(Error::io("find", Path::new("/proc/self/exe")))?;
-    let mut dir = exe.parent().unwrap_or(Path::new("/"));
-    // Test programs lie in target/PROFILE/deps, xtask in target/PROFILE.
-    if dir.ends_with("deps") {
-        dir = dir.parent().unwrap_or(dir);
-    }
+    let Some((target, dir)) = folders(&exe) else {
+        return Err(Error::Config {
+            what: "program",
+            value: exe.display().to_string(),
+            rule: "must lie in cargo's target folder, or the lab be told where lab-host is",
+        });
+    };
     let program = dir.join("lab-host");
     let source = Path::new(env!("CARGO_MANIFEST_DIR"));
     if program.exists() && (!source.is_dir() || modified(&program)? >= newest(&source.join("src"))?)
@@ -32,7 +34,6 @@ pub fn supervisor_path() -> Result<PathBuf, Error> {
     } else {
         "dev"
     };
-    let target = dir.parent().unwrap_or(dir);
     Run::here([cargo])
         .args([
             "build",
@@ -56,6 +57,20 @@ pub fn supervisor_path() -> Result<PathBuf, Error> {
         .and_then(|file| file.set_modified(SystemTime::now()));
     now.map_err(Error::io("touch", &program))?;
     Ok(program)
+}
+
+/// Cargo's target folder and the profile's in it, for a program that lies in the latter, or in `deps` (tests) or `examples`
+/// below it.
+fn folders(exe: &Path) -> Option<(&Path, &Path)> {
+    let mut dir = exe.parent()?;
+    if dir.ends_with("deps") || dir.ends_with("examples") {
+        dir = dir.parent()?;
+    }
+    let target = dir.parent()?;
+    target
+        .join("CACHEDIR.TAG")
+        .exists()
+        .then_some((target, dir))
 }
 
 fn modified(path: &Path) -> Result<SystemTime, Error> {

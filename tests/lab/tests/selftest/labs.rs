@@ -15,6 +15,8 @@ const PREFIX: &str = "klusterkit.selftest";
 pub(crate) fn another_lab(lab: &Lab, base: &Base, dir: &Path) {
     let again = Lab::create(config("selftest", &dir.join("again"), base)).unwrap_err();
     assert!(matches!(again, Error::InUse { .. }), "{again}");
+    let there = Lab::create(config("selftest-2", lab.dir(), base)).unwrap_err();
+    assert!(matches!(there, Error::InUse { .. }), "{there}");
     let other = Lab::create(config("selftest-2", dir, base)).unwrap();
     let hosts = other
         .up(
@@ -176,6 +178,8 @@ pub(crate) fn kept(dir: &Path) {
         matches!(&again, Error::Standing { dir: standing, .. } if standing == dir),
         "{again}"
     );
+    let there = Lab::create(config("selftest-4", dir, &base)).unwrap_err();
+    assert!(matches!(there, Error::Standing { .. }), "{there}");
     let lab = Lab::attach(dir).unwrap();
     assert_eq!(text(&lab.host("h1").unwrap(), ["hostname"]), "h1");
     drop(lab);

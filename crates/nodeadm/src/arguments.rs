@@ -50,6 +50,12 @@ pub enum Verb {
         #[command(subcommand)]
         verb: ConfigVerb,
     },
+    /// Fill this host's store from afar
+    Store {
+        /// What to do.
+        #[command(subcommand)]
+        verb: StoreVerb,
+    },
     /// Make and end the tokens that workers join with, on a control plane
     Token {
         /// What to do.
@@ -209,6 +215,15 @@ pub struct DownloadArgs {
 pub enum ConfigVerb {
     /// Print the NodeConfiguration with every default filled in
     Print(NodeArgs),
+}
+
+/// store.
+#[derive(Debug, Subcommand)]
+pub enum StoreVerb {
+    /// Print which of the blobs on standard input (descriptors, as a JSON list) are not there
+    Missing,
+    /// Take in a stream of blobs (a layout's tar, or part of one) from standard input
+    Receive,
 }
 
 /// token.

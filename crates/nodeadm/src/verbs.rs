@@ -10,6 +10,7 @@ pub mod preflight;
 pub mod prepare;
 pub mod reset;
 pub mod status;
+pub mod store;
 pub mod token;
 pub mod vip_check;
 
@@ -21,7 +22,7 @@ use bundle::Store;
 use cli::{Context, Tool};
 use host::{Host, Local, Overlay, Phase, Summary};
 
-use crate::arguments::{Arguments, ConfigVerb, NodeArgs, NodePhase, NodeVerb, TokenVerb, Verb, WalkArgs};
+use crate::arguments::{Arguments, ConfigVerb, NodeArgs, NodePhase, NodeVerb, StoreVerb, TokenVerb, Verb, WalkArgs};
 use crate::cluster::{Cluster, Live, Picture};
 use crate::facts::Network;
 use crate::settings::{Overrides, Settings};
@@ -46,6 +47,8 @@ pub fn run(context: &mut Context, arguments: &Arguments) -> Result<(), cli::Erro
         Verb::List(args) => list::run(context, args),
         Verb::Download(args) => download::run(context, args),
         Verb::Config { verb: ConfigVerb::Print(args) } => config::run(context, args),
+        Verb::Store { verb: StoreVerb::Missing } => store::missing(context),
+        Verb::Store { verb: StoreVerb::Receive } => store::receive(context),
         Verb::Token { verb: TokenVerb::Create(args) } => token::create(context, args),
         Verb::Token { verb: TokenVerb::Delete { token } } => token::delete(context, token),
         Verb::Version(args) => cli::print_version(context, "nodeadm", env!("CARGO_PKG_VERSION"), args),

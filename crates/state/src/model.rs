@@ -1,8 +1,10 @@
 //! The state as a whole, and what is sealed in it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use api::{ClusterConfiguration, Secret};
+use host::Digest;
 use serde::{Deserialize, Serialize};
 
 use crate::objects::{INFRASTRUCTURE, ObjectMeta, SshClusterSpec};
@@ -27,12 +29,28 @@ pub struct State {
     pub machines: Vec<Machine>,
     /// How they are reached, and how far they came.
     pub ssh_machines: Vec<SshMachine>,
+    /// What exists by now, and is never to be begun anew.
+    #[serde(default)]
+    pub started: Started,
+    /// The digests of the node tools that were brought to hosts last, by architecture and name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tools: BTreeMap<String, BTreeMap<String, Digest>>,
     /// The certificates of its authorities, which are no secret.
     pub authorities: AuthorityCertificates,
     /// Who vouches for whose signatures.
     pub vouching: Vouching,
     /// The secrets, sealed with age.
     pub sealed: String,
+}
+
+/// What exists by now. A host that shows nothing of it has lost it, and joins what the others have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Started {
+    /// etcd has a first member.
+    pub etcd: bool,
+    /// Kubernetes has a first control plane.
+    pub control_plane: bool,
 }
 
 /// The certificates of a cluster's authorities, PEM.
@@ -117,6 +135,8 @@ impl State {
             },
             machines: Vec::new(),
             ssh_machines: Vec::new(),
+            started: Started::default(),
+            tools: BTreeMap::new(),
             authorities,
             vouching: Vouching::default(),
             sealed: String::new(),

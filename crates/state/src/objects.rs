@@ -245,6 +245,12 @@ pub struct SshMachineStatus {
     /// Its etcd member's id, 16 hexadecimal digits.
     #[serde(rename = "etcdMemberID", skip_serializing_if = "Option::is_none")]
     pub etcd_member_id: Option<String>,
+    /// Whether nodeadm has finished with it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub set_up: bool,
+    /// Whether it is the control plane that the cluster began with.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub first: bool,
     /// The step that was done last.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub last_step: String,

@@ -1,0 +1,261 @@
+//! The command line.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
+
+/// A highly available cluster's whole life over SSH, from one state file
+#[derive(Debug, Parser)]
+#[command(name = "cctl", version, max_term_width = 110)]
+pub struct Arguments {
+    /// Options that every tool has.
+    #[command(flatten)]
+    pub common: cli::Common,
+    /// Options that every verb has.
+    #[command(flatten)]
+    pub options: Options,
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// Options that every verb has.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Options {
+    /// The state file [default: ./cctl-state.yaml, else /etc/cctl-state.yaml]
+    #[arg(long, global = true, value_name = "FILE", display_order = 800)]
+    pub state: Option<PathBuf>,
+    /// The key that opens the state: an ed25519 or RSA key file, or an age identity [default: the cluster file's
+    /// ssh.identityFile, else ~/.ssh/id_ed25519, else ~/.ssh/id_rsa]
+    #[arg(long, global = true, value_name = "FILE", display_order = 801)]
+    pub identity: Option<PathBuf>,
+    /// Whom a new state is sealed for besides: an SSH public key, an age recipient, or a file of them; may be repeated
+    #[arg(long, global = true, value_name = "KEY|FILE", display_order = 802)]
+    pub recipient: Vec<String>,
+    /// Take and pin the keys that hosts show at first contact; a key that changed is refused all the same
+    #[arg(long, global = true, display_order = 803)]
+    pub accept_new_host_keys: bool,
+    /// Pin the host keys of this known_hosts file for hosts of which none is pinned yet
+    #[arg(long, global = true, value_name = "FILE", display_order = 804)]
+    pub known_hosts: Option<PathBuf>,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Make the hosts what the cluster file says
+    Apply(ApplyArgs),
+    /// Show what apply would do; writes nothing but the node tools into the hosts' caches
+    Plan(ApplyArgs),
+    /// Make a cluster, or add a machine to it
+    #[command(subcommand)]
+    Create(Create),
+    /// Take a machine out of the cluster, or the whole cluster down
+    #[command(subcommand)]
+    Delete(Delete),
+    /// Print the cluster, its machines, or a kubeconfig
+    #[command(subcommand)]
+    Get(Get),
+    /// Look at the hosts: members, nodes, certificates
+    Status,
+    /// Make, look at, check and unpack bundles
+    #[command(subcommand)]
+    Bundle(Bundle),
+    /// Forget the pinned keys of a host that was installed anew
+    ForgetHostKey {
+        /// Its address
+        address: IpAddr,
+    },
+    /// Print the version
+    Version(cli::VersionArgs),
+    /// Print a completion script
+    Completion {
+        /// For which shell
+        shell: Shell,
+    },
+}
+
+/// Options of `apply` and `plan`.
+#[derive(Debug, Clone, Default, Args)]
+pub struct ApplyArgs {
+    /// The cluster file; `-` for standard input [default: what the state says]
+    #[arg(short, long, value_name = "FILE")]
+    pub file: Option<String>,
+    /// The bundle that hosts get what they lack from: a folder or a tar
+    #[arg(long, value_name = "PATH")]
+    pub bundle: Option<PathBuf>,
+    /// Only show what would be done
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// What to create.
+#[derive(Debug, Subcommand)]
+pub enum Create {
+    /// A cluster: with -f all of it, without only its state, to which machines are added by `create machine`
+    Cluster(CreateCluster),
+    /// Add a machine to the cluster, and make it what its role says
+    Machine(CreateMachine),
+}
+
+/// Options of `create cluster`.
+#[derive(Debug, Clone, Args)]
+pub struct CreateCluster {
+    /// Options as of apply.
+    #[command(flatten)]
+    pub apply: ApplyArgs,
+    /// The cluster's name
+    #[arg(long, default_value = "cluster", conflicts_with = "file")]
+    pub name: String,
+    /// Kubernetes' version
+    #[arg(long, value_name = "VERSION", conflicts_with = "file")]
+    pub kubernetes_version: Option<api::Version>,
+    /// etcd's version
+    #[arg(long, value_name = "VERSION", conflicts_with = "file")]
+    pub etcd_version: Option<api::Version>,
+    /// Where pods get addresses
+    #[arg(long, value_name = "CIDR", conflicts_with = "file")]
+    pub pod_network: Option<String>,
+    /// Where services get addresses
+    #[arg(long, value_name = "CIDR", conflicts_with = "file")]
+    pub service_network: Option<String>,
+    /// Where all reach the API: an address that keepalived holds, or the name of your own balancer
+    #[arg(long, value_name = "ADDRESS|NAME", conflicts_with = "file")]
+    pub vip: Option<api::Endpoint>,
+    /// VRRP's virtual router id, 1 to 255
+    #[arg(long, conflicts_with = "file", value_parser = clap::value_parser!(u8).range(1..))]
+    pub router_id: Option<u8>,
+    /// Who logs in to the machines
+    #[arg(long, default_value = "root", conflicts_with = "file")]
+    pub user: String,
+    /// The private key to log in with
+    #[arg(long, value_name = "FILE", conflicts_with = "file")]
+    pub private_key: Option<String>,
+}
+
+/// Options of `create machine`.
+#[derive(Debug, Clone, Args)]
+pub struct CreateMachine {
+    /// Its address
+    #[arg(long)]
+    pub ip: IpAddr,
+    /// Its role: master, node or etcd
+    #[arg(long, value_parser = role)]
+    pub role: api::Role,
+    /// Its SSH port, where it differs from the cluster's
+    #[arg(long)]
+    pub port: Option<u16>,
+    /// The name of its Node and member [default: its host name]
+    #[arg(long)]
+    pub name: Option<String>,
+    /// A label of its Node, as KEY=VALUE; may be repeated
+    #[arg(long, value_parser = key_value)]
+    pub label: Vec<(String, String)>,
+    /// The bundle that it gets what it lacks from
+    #[arg(long, value_name = "PATH")]
+    pub bundle: Option<PathBuf>,
+    /// Only show what would be done
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// What to delete.
+#[derive(Debug, Subcommand)]
+pub enum Delete {
+    /// Drain a machine, take it out of the cluster and of etcd, and reset it
+    Machine(DeleteMachine),
+    /// Reset all machines of the cluster: its data is set aside on them, the state beside itself
+    Cluster(DeleteCluster),
+}
+
+/// Options of `delete machine`.
+#[derive(Debug, Clone, Args)]
+pub struct DeleteMachine {
+    /// Its address
+    #[arg(long)]
+    pub ip: IpAddr,
+    /// The machine is gone for good: take it out of the cluster without reaching it
+    #[arg(long)]
+    pub force: bool,
+    /// Do not evict its pods first
+    #[arg(long)]
+    pub skip_drain: bool,
+    /// How long evicting its pods may take, in seconds
+    #[arg(long, default_value_t = 300)]
+    pub drain_timeout: u64,
+    /// Only show what would be done
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// Options of `delete cluster`.
+#[derive(Debug, Clone, Args)]
+pub struct DeleteCluster {
+    /// Yes, the whole cluster
+    #[arg(long)]
+    pub yes: bool,
+    /// Go on without machines that cannot be reached
+    #[arg(long)]
+    pub force: bool,
+    /// Only show what would be done
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// What to print.
+#[derive(Debug, Subcommand)]
+pub enum Get {
+    /// The cluster; with -o yaml its objects
+    Cluster,
+    /// The machines, or one of them; with -o yaml their objects
+    #[command(alias = "machines")]
+    Machine {
+        /// Its address
+        #[arg(long)]
+        ip: Option<IpAddr>,
+    },
+    /// A kubeconfig for the cluster's admin
+    Kubeconfig {
+        /// Where to write it (mode 0600) instead of printing it
+        #[arg(long, value_name = "FILE")]
+        file: Option<PathBuf>,
+    },
+}
+
+/// What to do with a bundle.
+#[derive(Debug, Subcommand)]
+pub enum Bundle {
+    /// List what is in a bundle
+    Inspect {
+        /// The bundle: a folder or a tar
+        bundle: PathBuf,
+    },
+    /// Read a whole bundle and check every digest in it
+    Verify {
+        /// The bundle: a folder or a tar
+        bundle: PathBuf,
+    },
+    /// Check a bundle and unpack it into a folder
+    Unpack {
+        /// The bundle: a folder or a tar
+        bundle: PathBuf,
+        /// The folder; made, or empty
+        folder: PathBuf,
+    },
+}
+
+fn role(text: &str) -> Result<api::Role, String> {
+    match text {
+        "master" | "control-plane" => Ok(api::Role::Master),
+        "node" | "worker" => Ok(api::Role::Node),
+        "etcd" => Ok(api::Role::Etcd),
+        _ => Err("roles are master, node and etcd".to_owned()),
+    }
+}
+
+fn key_value(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("not KEY=VALUE")?;
+    Ok((key.to_owned(), value.to_owned()))
+}

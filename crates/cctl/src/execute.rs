@@ -1,0 +1,317 @@
+//! Carrying a plan out: every step as soon as what it waits for is there, all hosts at once, each finished step written to
+//! the state before anything else.
+//!
+//! A step that fails stops what waits for it and nothing else: the other hosts go on to their end, so that a second run has
+//! as little left as can be.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, mpsc};
+
+use api::{MemberResult, Secret};
+use cli::Progress;
+use state::{Open, Phase};
+
+use crate::documents::Issuer;
+use crate::error::Failure;
+use crate::fleet::Fleet;
+use crate::goal::AllSeen;
+use crate::plan::{Action, After, Plan};
+use crate::tool::Event;
+use crate::{Error, Goal, kubeconfig, work};
+
+/// What all steps share.
+pub(crate) struct Shared<'a> {
+    pub goal: &'a Goal,
+    pub fleet: &'a Fleet,
+    pub seen: &'a AllSeen,
+    pub issuer: Issuer,
+    /// The workers' tokens, by address; never written anywhere.
+    pub tokens: Mutex<BTreeMap<String, Secret>>,
+}
+
+/// What a step brought.
+#[derive(Debug, Default)]
+pub(crate) struct Outcome {
+    /// The member that it made.
+    pub member: Option<MemberResult>,
+    /// Something worth saying at its end.
+    pub note: Option<String>,
+}
+
+pub(crate) enum Message {
+    Event(usize, Event),
+    Done(usize, Box<Result<Outcome, Error>>),
+}
+
+/// Carries `plan` out.
+///
+/// # Errors
+/// [`Error::Partial`] when some steps are done and some are not; a step's own error when nothing was done.
+pub(crate) fn execute(
+    plan: &Plan,
+    shared: &Shared<'_>,
+    open: &mut Open,
+    progress: &mut Progress,
+) -> Result<(), Error> {
+    let count = plan.steps.len();
+    let mut board = Board::new(plan);
+    let mut failures: Vec<Failure> = Vec::new();
+    let mut talk = Talk::default();
+    let (sender, receiver) = mpsc::channel::<Message>();
+    std::thread::scope(|scope| -> Result<(), Error> {
+        loop {
+            for number in board.start_ready() {
+                let step = &plan.steps[number];
+                let host = label(shared, step.host.as_deref());
+                progress.note(&format!("{host}: {}", step.action.words()));
+                let sender = sender.clone();
+                scope.spawn(move || {
+                    let say = sender.clone();
+                    let mut hear = move |event| drop(say.send(Message::Event(number, event)));
+                    let result = work::run(shared, step, &mut hear);
+                    drop(sender.send(Message::Done(number, Box::new(result))));
+                });
+            }
+            if board.running == 0 {
+                return Ok(());
+            }
+            let message = receiver.recv().expect("a step that runs holds a sender");
+            match message {
+                Message::Event(number, event) => {
+                    let host = label(shared, plan.steps[number].host.as_deref());
+                    if let Event::PhaseDone { phase } = &event {
+                        board.reached.insert((number, phase.clone()));
+                    }
+                    talk.say(&host, number, &event, progress);
+                }
+                Message::Done(number, result) => {
+                    let step = &plan.steps[number];
+                    board.running -= 1;
+                    match *result {
+                        Ok(outcome) => {
+                            board.done.insert(number);
+                            let host = label(shared, step.host.as_deref());
+                            progress.note(&format!(
+                                "{host}: done: {}{}",
+                                step.action.words(),
+                                outcome
+                                    .note
+                                    .as_ref()
+                                    .map(|note| format!(" ({note})"))
+                                    .unwrap_or_default()
+                            ));
+                            record(open, shared, step.host.as_deref(), &step.action, outcome)?;
+                        }
+                        Err(error) => {
+                            board.failed.insert(number);
+                            failures.push(Failure {
+                                host: step.host.clone().unwrap_or_default(),
+                                step: step.phase.to_owned(),
+                                error: Box::new(error),
+                            });
+                        }
+                    }
+                }
+            }
+        }
+    })?;
+    let done = board.done.len();
+    match (failures.len(), done) {
+        (0, _) => Ok(()),
+        (_, 0) if failures.len() == 1 => Err(*failures.remove(0).error),
+        (_, 0) => Err(Error::Several(failures)),
+        _ => Err(Error::Partial {
+            done,
+            all: count,
+            failures,
+        }),
+    }
+}
+
+fn label(shared: &Shared<'_>, host: Option<&str>) -> String {
+    match host {
+        None => "here".to_owned(),
+        Some(host) => shared
+            .fleet
+            .get(host)
+            .map_or_else(|| host.to_owned(), |remote| remote.label.clone()),
+    }
+}
+
+/// Which steps are where.
+struct Board<'a> {
+    plan: &'a Plan,
+    started: BTreeSet<usize>,
+    done: BTreeSet<usize>,
+    failed: BTreeSet<usize>,
+    reached: BTreeSet<(usize, String)>,
+    running: usize,
+}
+
+impl<'a> Board<'a> {
+    fn new(plan: &'a Plan) -> Self {
+        Self {
+            plan,
+            started: BTreeSet::new(),
+            done: BTreeSet::new(),
+            failed: BTreeSet::new(),
+            reached: BTreeSet::new(),
+            running: 0,
+        }
+    }
+
+    fn is_met(&self, after: &After) -> bool {
+        match after {
+            After::Done(other) => self.done.contains(other),
+            After::Reached(other, phase) => {
+                self.done.contains(other) || self.reached.contains(&(*other, (*phase).to_owned()))
+            }
+        }
+    }
+
+    /// The steps that can begin now; they count as running from here on.
+    fn start_ready(&mut self) -> Vec<usize> {
+        let ready: Vec<usize> = (0..self.plan.steps.len())
+            .filter(|number| {
+                !self.started.contains(number)
+                    && self.plan.steps[*number]
+                        .after
+                        .iter()
+                        .all(|after| self.is_met(after))
+            })
+            .collect();
+        self.started.extend(&ready);
+        self.running += ready.len();
+        ready
+    }
+}
+
+/// Says of the tools' own progress what is worth a line: a phase, once it changes something.
+#[derive(Default)]
+struct Talk {
+    phases: BTreeMap<usize, (String, bool)>,
+}
+
+impl Talk {
+    fn say(&mut self, host: &str, number: usize, event: &Event, progress: &mut Progress) {
+        match event {
+            Event::Phase { about, .. } => {
+                self.phases.insert(number, (about.clone(), false));
+            }
+            Event::Change { .. } => {
+                if let Some((about, told @ false)) = self.phases.get_mut(&number) {
+                    *told = true;
+                    progress.note(&format!("{host}:   {about}"));
+                }
+            }
+            Event::Note { note } => progress.note(&format!("{host}:   {note}")),
+            Event::Continuing {
+                change: Some(change),
+            } => progress.note(&format!(
+                "{host}:   the run before was cut off at: {change}"
+            )),
+            Event::Continuing { change: None } | Event::PhaseDone { .. } | Event::Error { .. } => {}
+        }
+    }
+}
+
+/// Writes down what a step brought. What is written here is on the disk before anything that waited for the step begins.
+fn record(
+    open: &mut Open,
+    shared: &Shared<'_>,
+    host: Option<&str>,
+    action: &Action,
+    outcome: Outcome,
+) -> Result<(), Error> {
+    match action {
+        Action::InitMember => open.state.started.etcd = true,
+        Action::InitControlPlane => open.state.started.control_plane = true,
+        Action::KeepKubeconfig => {
+            open.secrets.admin_kubeconfig = Some(kubeconfig::admin(
+                &shared.goal.configuration,
+                &open.state,
+                &open.secrets,
+            )?);
+        }
+        _ => {}
+    }
+    if let Some(host) = host
+        && let Some(machine) = open.state.machine_mut(host)
+    {
+        let status = &mut machine.status;
+        status.last_step = action.words();
+        match action {
+            Action::InitControlPlane => {
+                (status.set_up, status.first, status.phase) = (true, true, Phase::Running)
+            }
+            Action::JoinControlPlane | Action::JoinWorker => {
+                (status.set_up, status.phase) = (true, Phase::Running)
+            }
+            Action::ResetNode => {
+                (status.set_up, status.first, status.phase) = (false, false, Phase::Deleting)
+            }
+            Action::ResetMember { .. } => {
+                (status.etcd_member_id, status.phase) = (None, Phase::Deleting)
+            }
+            Action::InitMember
+            | Action::JoinMember
+            | Action::Prepare
+            | Action::SendEtcd
+            | Action::SendKubernetes
+                if status.phase == Phase::Pending =>
+            {
+                status.phase = Phase::Provisioning;
+            }
+            _ => {}
+        }
+        if let Some(member) = outcome.member {
+            status.etcd_member_id = Some(member.member_id);
+            if machine.spec.roles == [api::Role::Etcd] {
+                machine.status.phase = Phase::Running;
+            }
+        }
+    }
+    if *action == Action::Forget
+        && let Some(host) = host
+    {
+        open.state.forget(host);
+    }
+    Ok(open.save()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_begin_when_what_they_wait_for_is_there() {
+        let mut plan = Plan::default();
+        let first = plan.add("a", Some("h1"), Action::InitControlPlane, Vec::new());
+        let second = plan.add(
+            "b",
+            Some("h2"),
+            Action::JoinControlPlane,
+            vec![After::Reached(first, "wait-for-api")],
+        );
+        let third = plan.add(
+            "c",
+            Some("h1"),
+            Action::Verify,
+            vec![After::Done(first), After::Done(second)],
+        );
+        let mut board = Board::new(&plan);
+        assert_eq!(board.start_ready(), [first]);
+        assert_eq!(board.start_ready(), [0usize; 0]);
+        board.reached.insert((first, "wait-for-api".to_owned()));
+        assert_eq!(board.start_ready(), [second]);
+        board.done.insert(first);
+        board.failed.insert(second);
+        assert_eq!(
+            board.start_ready(),
+            [0usize; 0],
+            "nothing begins after a step that failed"
+        );
+        board.done.insert(second);
+        assert_eq!(board.start_ready(), [third]);
+    }
+}

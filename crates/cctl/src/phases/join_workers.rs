@@ -1,0 +1,57 @@
+//! Workers, all at once, each with a token of its own.
+
+use super::JOINING_ALLOWED;
+use super::send_artifacts::node_wanted;
+use crate::plan::{Action, After, Phase, Plan, View};
+
+/// Joins workers.
+#[derive(Debug)]
+pub struct JoinWorkers;
+
+impl Phase for JoinWorkers {
+    fn name(&self) -> &'static str {
+        "join-workers"
+    }
+
+    fn about(&self) -> &'static str {
+        "join all workers at once, each with a short-lived token"
+    }
+
+    fn plan(&self, view: &View<'_>, plan: &mut Plan) {
+        let wanted: Vec<String> = view
+            .goal
+            .nodes()
+            .into_iter()
+            .filter(|host| node_wanted(view.seen.get(host)))
+            .collect();
+        if wanted.is_empty() {
+            return;
+        }
+        let ready: Vec<After> = plan
+            .which(|step| step.action == Action::InitControlPlane)
+            .map(|number| After::Reached(number, JOINING_ALLOWED))
+            .collect();
+        // Tokens are made where an API server is: on the first control plane, else on any.
+        let on =
+            super::StartControlPlane::host(view).or_else(|| view.goal.masters().first().cloned());
+        let Some(on) = on else { return };
+        let tokens = plan.add(
+            self.name(),
+            Some(&on),
+            Action::MakeTokens {
+                workers: wanted.clone(),
+            },
+            ready,
+        );
+        for host in wanted {
+            let mut after = plan.done(&host, &[Action::Prepare]);
+            after.push(After::Done(tokens));
+            let number = plan.add(self.name(), Some(&host), Action::JoinWorker, after);
+            plan.steps[number].changes = view
+                .seen
+                .get(&host)
+                .and_then(|seen| seen.node.clone())
+                .unwrap_or_default();
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! The phases, one a file. Those that look come first and are functions; those that plan are [`Phase`](crate::plan::Phase)s.
+
+mod bring_tools;
+mod connect;
+mod form_etcd;
+mod join_control_planes;
+mod join_workers;
+mod keep_kubeconfig;
+mod look;
+mod prepare_hosts;
+mod remove_machine;
+mod reset_hosts;
+mod send_artifacts;
+mod start_control_plane;
+mod verify_cluster;
+
+pub(crate) use bring_tools::{bring_tools, known as known_tools};
+pub(crate) use connect::{connect, connect_some, keys_of};
+pub use form_etcd::FormEtcd;
+pub use join_control_planes::JoinControlPlanes;
+pub use join_workers::JoinWorkers;
+pub use keep_kubeconfig::KeepKubeconfig;
+pub(crate) use look::{check, look};
+pub use prepare_hosts::PrepareHosts;
+pub use remove_machine::RemoveMachine;
+pub use reset_hosts::ResetHosts;
+pub use send_artifacts::SendArtifacts;
+pub use start_control_plane::StartControlPlane;
+pub use verify_cluster::VerifyCluster;
+
+use crate::plan::Phase;
+
+/// What `apply` walks: the whole making of a cluster, in order.
+pub const APPLY: [&dyn Phase; 8] = [
+    &SendArtifacts,
+    &FormEtcd,
+    &PrepareHosts,
+    &StartControlPlane,
+    &JoinControlPlanes,
+    &JoinWorkers,
+    &VerifyCluster,
+    &KeepKubeconfig,
+];
+
+/// The phase of `nodeadm init` after which the API answers: other control planes can begin.
+pub(crate) const API_READY: &str = "wait-for-api";
+/// The phase of `nodeadm init` after which workers can join.
+pub(crate) const JOINING_ALLOWED: &str = "allow-joining";

@@ -1,0 +1,244 @@
+//! What verbs share: the cluster's file or state, the hosts reached and looked at, the state opened for writing.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use api::Documents;
+use cli::Context;
+use ssh::Client;
+use state::{AuthorityCertificates, Open, Secrets, State};
+
+use crate::arguments::ApplyArgs;
+use crate::artifacts::Artifacts;
+use crate::error::HostCheck;
+use crate::fleet::{Fleet, Remote, target};
+use crate::goal::{AllSeen, Goal};
+use crate::settings::Settings;
+use crate::{Error, documents, phases};
+
+/// A cluster file as it was read.
+pub(crate) fn read_cluster_file(path: &str) -> Result<Documents, cli::Error> {
+    let documents = cli::read_documents(path)?;
+    match &documents.cluster {
+        None => Err(Error::Usage(format!("{path} holds no ClusterConfiguration")).into()),
+        Some(cluster) => {
+            let faults = cluster.faults();
+            if faults.is_empty() {
+                Ok(documents)
+            } else {
+                Err(Error::Faults(faults).into())
+            }
+        }
+    }
+}
+
+/// The state, if there is one; readable without any key.
+pub(crate) fn read_state(settings: &Settings) -> Result<Option<State>, Error> {
+    match state::read(&settings.state) {
+        Ok(state) => Ok(Some(state)),
+        Err(state::Error::None { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// What is wanted: the cluster file, else what the state says.
+pub(crate) fn goal(args: &ApplyArgs, state: Option<&State>) -> Result<Goal, cli::Error> {
+    let artifacts = args.bundle.as_deref().map(Artifacts::open).transpose()?;
+    let (configuration, handed) = match (&args.file, state) {
+        (Some(file), _) => {
+            let documents = read_cluster_file(file)?;
+            let handed = documents::handed_on(&documents);
+            (documents.cluster.expect("checked when it was read"), handed)
+        }
+        (None, Some(state)) => (
+            state.configuration().clone(),
+            state.ssh_cluster.spec.documents.clone(),
+        ),
+        (None, None) => {
+            return Err(
+                Error::Usage("there is neither a cluster file (-f) nor a state".to_owned()).into(),
+            );
+        }
+    };
+    if let Some(state) = state
+        && state.configuration().metadata.name != configuration.metadata.name
+    {
+        let (ours, theirs) = (
+            &configuration.metadata.name,
+            &state.configuration().metadata.name,
+        );
+        return Err(cli::Error::from(Error::Usage(format!(
+            "the cluster file is of cluster {ours}, and the state of cluster {theirs}"
+        )))
+        .hint("name this cluster's own state with --state"));
+    }
+    Ok(Goal {
+        configuration,
+        documents: handed,
+        artifacts,
+    })
+}
+
+/// Hosts that were reached and looked at.
+pub(crate) struct Looked {
+    pub fleet: Fleet,
+    pub client: Arc<Client>,
+    pub seen: AllSeen,
+}
+
+/// Reaches all hosts, brings the node tools, looks, checks.
+///
+/// # Errors
+/// When a host cannot be reached or looked at, or a check among them fails.
+pub(crate) fn look(
+    context: &mut Context,
+    goal: &Goal,
+    state: Option<&State>,
+    settings: &Settings,
+) -> Result<Looked, Error> {
+    let (mut fleet, client) = phases::connect(goal, state, settings)?;
+    let progress = std::sync::Mutex::new(&mut context.progress);
+    phases::bring_tools(&mut fleet, goal.artifacts.as_ref(), state, &|host, what| {
+        progress
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .note(&format!("{host}: {what}"));
+    })?;
+    let seen = phases::look(&fleet, goal, state)?;
+    for remote in fleet.values_mut() {
+        let hostname = seen
+            .get(&remote.address)
+            .map(|seen| seen.facts.hostname.clone())
+            .unwrap_or_default();
+        if remote.label == remote.address && !hostname.is_empty() {
+            remote.label = hostname;
+        }
+    }
+    let found: Vec<HostCheck> = phases::check(goal, &fleet, &seen, state);
+    if found.is_empty() {
+        Ok(Looked {
+            fleet,
+            client,
+            seen,
+        })
+    } else {
+        Err(Error::Preflight(found))
+    }
+}
+
+/// Opens the state for writing, or makes it, and writes down what was wanted and seen.
+///
+/// # Errors
+/// When no key opens it, another run holds it, or it cannot be written.
+pub(crate) fn open(
+    goal: &Goal,
+    exists: bool,
+    looked: Option<&Looked>,
+    settings: &Settings,
+) -> Result<Open, Error> {
+    let identity = settings.identity(goal.configuration.ssh.identity_file.as_deref())?;
+    let owner = format!("cctl, process {}", std::process::id());
+    let mut open = if exists {
+        Open::open(&settings.state, &owner, &identity)?
+    } else {
+        let (state, secrets) = new_cluster(goal)?;
+        Open::create(
+            &settings.state,
+            &owner,
+            state,
+            secrets,
+            &identity,
+            &settings.recipients()?,
+        )?
+    };
+    let before = open.state.clone();
+    open.state
+        .set_configuration(goal.configuration.clone(), goal.documents.clone());
+    if let Some(looked) = looked {
+        note_seen(&mut open.state, goal, looked, settings)?;
+    }
+    if open.state != before {
+        open.save()?;
+    }
+    Ok(open)
+}
+
+fn new_cluster(goal: &Goal) -> Result<(State, Secrets), Error> {
+    let fail = |source| Error::Certificates {
+        who: "the cluster".to_owned(),
+        source,
+    };
+    let made = pki::kubernetes::Authorities::generate(SystemTime::now()).map_err(fail)?;
+    let (kubernetes, front_proxy, etcd) = (
+        made.kubernetes.pair(),
+        made.front_proxy.pair(),
+        made.etcd.pair(),
+    );
+    let secret = |secret: &pki::Secret| api::Secret::new(String::from_utf8_lossy(secret.expose()));
+    let certificates = AuthorityCertificates {
+        kubernetes: kubernetes.certificate,
+        front_proxy: front_proxy.certificate,
+        etcd: etcd.certificate,
+    };
+    let secrets = Secrets {
+        kubernetes_key: secret(&kubernetes.key),
+        front_proxy_key: secret(&front_proxy.key),
+        etcd_key: secret(&etcd.key),
+        service_account_key: secret(&made.service_account.private),
+        admin_kubeconfig: None,
+        signing_key: api::Secret::default(),
+    };
+    Ok((
+        State::new(
+            goal.configuration.clone(),
+            goal.documents.clone(),
+            certificates,
+        ),
+        secrets,
+    ))
+}
+
+/// What was seen of the hosts, as far as it is to be remembered: their keys above all.
+fn note_seen(
+    state: &mut State,
+    goal: &Goal,
+    looked: &Looked,
+    settings: &Settings,
+) -> Result<(), Error> {
+    let known_hosts = looked.client.known_hosts()?;
+    for machine in &goal.configuration.machines {
+        let address = machine.address.to_string();
+        let name = target(&goal.configuration, machine, settings).known_hosts_name();
+        let Some(known) = state.machine_mut(&address) else {
+            continue;
+        };
+        if known.spec.host_keys.is_empty() {
+            known.spec.host_keys = phases::keys_of(&known_hosts, &name);
+        }
+        let Some(seen) = looked.seen.get(&address) else {
+            continue;
+        };
+        known.status.hostname.clone_from(&seen.facts.hostname);
+        known
+            .status
+            .architecture
+            .clone_from(&seen.facts.architecture);
+        known.status.machine_id.clone_from(&seen.facts.machine_id);
+        if let Some(member) = &seen.member {
+            known.status.etcd_member_id = Some(member.member_id.clone());
+        }
+    }
+    state.started.etcd |= looked.seen.values().any(|seen| seen.member.is_some());
+    state.tools.extend(phases::known_tools(&looked.fleet));
+    Ok(())
+}
+
+/// How a host is called, for plans.
+pub(crate) fn labels(fleet: &Fleet) -> impl Fn(&str) -> String + '_ {
+    |address| {
+        fleet.get(address).map_or_else(
+            || address.to_owned(),
+            |remote: &Remote| remote.label.clone(),
+        )
+    }
+}

@@ -1,0 +1,192 @@
+//! `cctl status`: the cluster as its hosts show it now.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use cli::{Context, Kind};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::delete_machine::{EtcdStatus, etcd_status, reach};
+use crate::Error;
+use crate::arguments::ApplyArgs;
+use crate::fleet::{Remote, on_all};
+use crate::session;
+use crate::settings::Settings;
+use crate::tool::{self, ToolCall};
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Status {
+    cluster: String,
+    endpoint: String,
+    healthy: bool,
+    machines: Vec<MachineStatus>,
+    etcd: Option<Value>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct MachineStatus {
+    address: String,
+    name: String,
+    reached: bool,
+    /// What nodeadm says of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    node: Option<Value>,
+    /// What the tools would change, so that it is what the state says.
+    drift: usize,
+}
+
+pub(crate) fn run(context: &mut Context, settings: &Settings) -> Result<(), cli::Error> {
+    let state = state::read(&settings.state).map_err(Error::from)?;
+    let goal = session::goal(&ApplyArgs::default(), Some(&state))?;
+    let looked = reach(context, &goal, &state, settings, "", true)?;
+    let remotes: Vec<&Remote> = looked.fleet.values().collect();
+    let nodes = on_all(
+        &remotes,
+        |remote| remote.address.clone(),
+        |remote| Ok(node_status(remote)),
+    )?;
+    let etcd = goal
+        .members()
+        .iter()
+        .filter_map(|member| looked.fleet.get(member))
+        .find_map(|remote| etcd_status(remote).ok());
+    let mut machines = Vec::new();
+    for machine in &goal.configuration.machines {
+        let address = machine.address.to_string();
+        let position = remotes.iter().position(|remote| remote.address == address);
+        let seen = looked.seen.get(&address);
+        let count = |changes: Option<&Vec<_>>| changes.map_or(0, Vec::len);
+        machines.push(MachineStatus {
+            name: position
+                .map(|at| remotes[at].label.clone())
+                .unwrap_or_default(),
+            reached: position.is_some(),
+            node: position.and_then(|at| nodes[at].clone()),
+            drift: seen.map_or(0, |seen| {
+                count(seen.etcd.as_ref()) + count(seen.node.as_ref())
+            }),
+            address,
+        });
+    }
+    let well = |machine: &MachineStatus| {
+        let no = |key: &str| {
+            machine
+                .node
+                .as_ref()
+                .and_then(|node| node.get(key))
+                .and_then(Value::as_bool)
+                == Some(false)
+        };
+        machine.reached
+            && !no("containerd")
+            && !no("kubelet")
+            && !no("apiReady")
+            && !no("nodeReady")
+    };
+    let etcd_well = etcd
+        .as_ref()
+        .is_none_or(|status: &EtcdStatus| status.members.iter().all(|member| member.healthy));
+    let status = Status {
+        cluster: goal.configuration.metadata.name.clone(),
+        endpoint: format!(
+            "https://{}",
+            goal.configuration.control_plane_endpoint.with_api_port()
+        ),
+        healthy: etcd_well && machines.iter().all(well),
+        etcd: etcd.as_ref().map(members),
+        machines,
+    };
+    context.print(&status, text)?;
+    if status.healthy {
+        return Ok(());
+    }
+    let kind = if status.machines.iter().all(|machine| machine.reached) {
+        Kind::Failed
+    } else {
+        Kind::Unreachable
+    };
+    Err(cli::Error::new(kind, "not all of the cluster is well"))
+}
+
+fn members(status: &EtcdStatus) -> Value {
+    let member = |member: &super::delete_machine::EtcdMember| serde_json::json!({"name": member.name, "peerUrls": member.peer_urls, "learner": member.learner, "leader": member.leader, "healthy": member.healthy});
+    status.members.iter().map(member).collect()
+}
+
+fn node_status(remote: &Remote) -> Option<Value> {
+    let call = ToolCall {
+        tool: "nodeadm",
+        args: &["status"],
+        input: "",
+        limit: Duration::from_secs(30),
+    };
+    tool::run(remote, &call, &mut |_| {}).ok()
+}
+
+fn text(status: &Status) -> String {
+    let mut text = format!("cluster {} at {}\n", status.cluster, status.endpoint);
+    for machine in &status.machines {
+        let _ = write!(text, "  {:<16} {:<12}", machine.address, machine.name);
+        let Some(node) = &machine.node else {
+            let _ = writeln!(
+                text,
+                " {}",
+                if machine.reached {
+                    "no node"
+                } else {
+                    "NOT REACHED"
+                }
+            );
+            continue;
+        };
+        let word = |key: &str| node.get(key).and_then(Value::as_str).unwrap_or_default();
+        let _ = write!(text, " {} {}", word("role"), word("kubernetesVersion"));
+        for (key, yes, no) in [
+            ("kubelet", "", "kubelet DOWN"),
+            ("containerd", "", "containerd DOWN"),
+            ("apiReady", "API ready", "API NOT READY"),
+            ("nodeReady", "node Ready", "node NOT READY"),
+            ("holdsVip", "holds the VIP", ""),
+        ] {
+            match node.get(key).and_then(Value::as_bool) {
+                Some(true) if !yes.is_empty() => drop(write!(text, ", {yes}")),
+                Some(false) if !no.is_empty() => drop(write!(text, ", {no}")),
+                _ => {}
+            }
+        }
+        if machine.drift > 0 {
+            let _ = write!(
+                text,
+                ", {} changes to be made: see `cctl plan`",
+                machine.drift
+            );
+        }
+        text.push('\n');
+    }
+    for member in status
+        .etcd
+        .as_ref()
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+    {
+        let name = member["name"].as_str().unwrap_or_default();
+        let role = if member["leader"] == true {
+            "leader"
+        } else if member["learner"] == true {
+            "learner"
+        } else {
+            "voter"
+        };
+        let health = if member["healthy"] == true {
+            "healthy"
+        } else {
+            "NOT HEALTHY"
+        };
+        let _ = writeln!(text, "  etcd {name}: {role}, {health}");
+    }
+    text
+}

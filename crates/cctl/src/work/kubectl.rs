@@ -1,0 +1,253 @@
+//! What the cluster is asked and told through kubectl and etcdctl on a control plane.
+
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use api::{Cni, NodeConfiguration, Secret};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::Hear;
+use crate::Error;
+use crate::execute::{Outcome, Shared};
+use crate::fleet::{Remote, on_all};
+use crate::goal::name_of;
+use crate::tool::{self, Event, ToolCall};
+
+/// Where kubeadm leaves the admin's kubeconfig on control planes.
+const ADMIN: &str = "/etc/kubernetes/admin.conf";
+const LIMIT: Duration = Duration::from_secs(60);
+/// How long nodes and DNS may take to become ready.
+const READY_LIMIT: Duration = Duration::from_secs(300);
+/// How long a worker's token lives.
+const TOKEN_LIFE: &str = "15m";
+
+fn program(shared: &Shared<'_>, name: &str) -> String {
+    let template = shared.goal.documents.iter().find(|handed| {
+        handed.document.get("kind").and_then(Value::as_str) == Some("NodeConfiguration")
+    });
+    let configuration: NodeConfiguration = template
+        .and_then(|handed| serde_json::from_value(handed.document.clone()).ok())
+        .unwrap_or_default();
+    configuration.install_dir.join(name).display().to_string()
+}
+
+fn kubectl(
+    shared: &Shared<'_>,
+    remote: &Remote,
+    args: &[&str],
+    input: &str,
+    limit: Duration,
+) -> Result<String, Error> {
+    let all: Vec<&str> = ["--kubeconfig", ADMIN]
+        .into_iter()
+        .chain(args.iter().copied())
+        .collect();
+    let bytes = tool::feed(remote, &program(shared, "kubectl"), &all, input, limit)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// The token of a worker.
+pub(super) fn token(shared: &Shared<'_>, address: &str) -> Option<String> {
+    let tokens = shared.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+    tokens.get(address).map(|token| token.reveal().to_owned())
+}
+
+#[derive(Deserialize)]
+struct Created {
+    token: Secret,
+}
+
+/// Makes a token for each of `workers`, which nobody but this run knows.
+pub(super) fn make_tokens(
+    shared: &Shared<'_>,
+    remote: &Remote,
+    workers: &[String],
+) -> Result<Outcome, Error> {
+    let args = [
+        "token",
+        "create",
+        "--ttl",
+        TOKEN_LIFE,
+        "--description",
+        "for one worker, by cctl",
+    ];
+    let tokens = on_all(workers, Clone::clone, |_| {
+        let call = ToolCall {
+            tool: "nodeadm",
+            args: &args,
+            input: "",
+            limit: LIMIT,
+        };
+        tool::run::<Created>(remote, &call, &mut |_| {})
+    })?;
+    let tokens = workers
+        .iter()
+        .cloned()
+        .zip(tokens.into_iter().map(|created| created.token));
+    shared
+        .tokens
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .extend(tokens);
+    Ok(Outcome::default())
+}
+
+/// Waits until all Nodes are there and Ready and what runs on them is ready; deletes the tokens.
+pub(super) fn verify(
+    shared: &Shared<'_>,
+    remote: &Remote,
+    hear: Hear<'_>,
+) -> Result<Outcome, Error> {
+    let kubernetes = shared.goal.kubernetes();
+    let names: Vec<String> = kubernetes
+        .iter()
+        .filter_map(|address| {
+            Some(name_of(
+                shared.goal.machine(address)?,
+                shared.seen.get(address),
+            ))
+        })
+        .collect();
+    let timeout = format!("--timeout={}s", READY_LIMIT.as_secs());
+    let nodes: Vec<String> = names.iter().map(|name| format!("node/{name}")).collect();
+    let mut waits: Vec<(&str, Vec<&str>)> = Vec::new();
+    let mut ready = vec!["wait", "--for=condition=Ready", timeout.as_str()];
+    ready.extend(nodes.iter().map(String::as_str));
+    waits.push(("all nodes to be Ready", ready));
+    if shared.goal.configuration.network.cni == Cni::Flannel {
+        waits.push((
+            "DNS to run",
+            vec![
+                "-n",
+                "kube-system",
+                "rollout",
+                "status",
+                "deployment/coredns",
+                timeout.as_str(),
+            ],
+        ));
+    }
+    for (what, _) in &waits {
+        hear(Event::Note {
+            note: format!("waiting for {what}"),
+        });
+    }
+    on_all(
+        &waits,
+        |(what, _)| (*what).to_owned(),
+        |(_, args)| kubectl(shared, remote, args, "", READY_LIMIT + LIMIT),
+    )?;
+    delete_tokens(shared, remote)?;
+    Ok(Outcome {
+        note: Some(format!("{} nodes Ready", names.len())),
+        ..Outcome::default()
+    })
+}
+
+/// The tokens have served.
+fn delete_tokens(shared: &Shared<'_>, remote: &Remote) -> Result<(), Error> {
+    let tokens: Vec<Secret> = shared
+        .tokens
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .values()
+        .cloned()
+        .collect();
+    let id = |token: &Secret| {
+        token
+            .reveal()
+            .split('.')
+            .next()
+            .unwrap_or_default()
+            .to_owned()
+    };
+    on_all(&tokens, id, |token| {
+        let id = id(token);
+        let args = ["token", "delete", id.as_str()];
+        let call = ToolCall {
+            tool: "nodeadm",
+            args: &args,
+            input: "",
+            limit: LIMIT,
+        };
+        tool::run_raw(
+            remote,
+            &call,
+            &mut || Box::new(std::io::empty()),
+            &mut |_| {},
+        )
+    })?;
+    Ok(())
+}
+
+/// Evicts a Node's pods and deletes it.
+pub(super) fn remove_node(
+    shared: &Shared<'_>,
+    remote: &Remote,
+    name: &str,
+    drain: bool,
+    timeout: u64,
+    hear: Hear<'_>,
+) -> Result<Outcome, Error> {
+    let there = kubectl(
+        shared,
+        remote,
+        &["get", "node", name, "--ignore-not-found", "-o", "name"],
+        "",
+        LIMIT,
+    )?;
+    if there.trim().is_empty() {
+        return Ok(Outcome {
+            note: Some("it is gone already".to_owned()),
+            ..Outcome::default()
+        });
+    }
+    if drain {
+        hear(Event::Note {
+            note: format!("evicting the pods of {name}"),
+        });
+        let limit = format!("--timeout={timeout}s");
+        let args = [
+            "drain",
+            name,
+            "--ignore-daemonsets",
+            "--delete-emptydir-data",
+            &limit,
+        ];
+        kubectl(
+            shared,
+            remote,
+            &args,
+            "",
+            Duration::from_secs(timeout) + LIMIT,
+        )?;
+    }
+    kubectl(
+        shared,
+        remote,
+        &["delete", "node", name, "--ignore-not-found"],
+        "",
+        LIMIT,
+    )?;
+    Ok(Outcome::default())
+}
+
+/// Takes a member out of the member list.
+pub(super) fn remove_member(
+    shared: &Shared<'_>,
+    remote: &Remote,
+    id: &str,
+) -> Result<Outcome, Error> {
+    let args = [
+        "--endpoints=https://127.0.0.1:2379",
+        "--cacert=/etc/etcd/pki/ca.crt",
+        "--cert=/etc/etcd/pki/etcdctl-etcd-client.crt",
+        "--key=/etc/etcd/pki/etcdctl-etcd-client.key",
+        "member",
+        "remove",
+        id,
+    ];
+    tool::feed(remote, &program(shared, "etcdctl"), &args, "", LIMIT)?;
+    Ok(Outcome::default())
+}

@@ -1,3 +1,5 @@
+//! The state file: sealed, signed, never half-written.
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use api::{Cni, NodeConfiguration, Role};
+use bundle::versions::kubeadm_defaults;
 use bundle::{Entry, Store, StoredComponent};
 use host::Inspect;
 use serde_json::Value;
@@ -62,14 +63,6 @@ pub(crate) struct Wanted<'a> {
     /// `amd64`, `arm64`.
     pub arch: &'a str,
 }
-
-/// CoreDNS and pause as kubeadm of a minor release wants them; asked only when the store has several.
-const KNOWN: [(&str, &str, &str); 4] = [
-    ("v1.34.", "v1.12.1", "3.10.1"),
-    ("v1.35.", "v1.13.1", "3.10.1"),
-    ("v1.36.", "v1.14.2", "3.10.2"),
-    ("v1.37.", "v1.14.6", "3.10.2"),
-];
 
 /// The newest version of `component` in the store.
 pub(crate) fn newest(entries: &[Entry], component: &str, arch: &str) -> Option<String> {
@@ -145,7 +138,7 @@ fn images(
     missing: &mut Vec<String>,
 ) -> Images {
     let repository = &wanted.repository;
-    let known = KNOWN.iter().find(|(minor, ..)| wanted.version.starts_with(minor));
+    let known = wanted.version.parse().ok().and_then(kubeadm_defaults);
     // One tag in the store: that one. Several: the one that kubeadm wants. Else the newest.
     let tagged = |name: &str, usual: Option<&str>| -> String {
         let tags: Vec<&str> =
@@ -156,7 +149,7 @@ fn images(
         format!("{name}:{}", tag.unwrap_or("?"))
     };
     let own = |name: &str| format!("{repository}/{name}:{}", wanted.version);
-    let pause = tagged(&format!("{repository}/pause"), known.map(|(_, _, pause)| *pause));
+    let pause = tagged(&format!("{repository}/pause"), known.map(|(_, pause)| pause.bare()).as_deref());
     let coredns = {
         // kubeadm's rule: upstream's repository has one folder more.
         let folder = if repository == "registry.k8s.io" { "/coredns" } else { "" };
@@ -166,7 +159,7 @@ fn images(
         };
         match &wanted.dns.1 {
             Some(tag) => format!("{name}:{tag}"),
-            None => tagged(&name, known.map(|(_, coredns, _)| *coredns)),
+            None => tagged(&name, known.map(|(coredns, _)| coredns.to_string()).as_deref()),
         }
     };
     let flannel = flannel.map(|flannel| flannel::images(&flannel.objects)).unwrap_or_default();

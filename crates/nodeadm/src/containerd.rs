@@ -67,7 +67,30 @@ mod tests {
     fn the_users_patch_is_merged() {
         let patch = "[plugins.'io.containerd.cri.v1.runtime']\nrestrict_oom_score_adj = true\n";
         let text = configuration(Path::new("/opt/bin"), "registry.k8s.io/pause:3.10.2", Some(patch)).unwrap();
-        insta::assert_snapshot!(text, @"");
+        insta::assert_snapshot!(text, @r#"
+        # Written by nodeadm. Say containerdPatch in the NodeConfiguration to change it.
+        version = 3
+
+        [plugins."io.containerd.cri.v1.images".pinned_images]
+        sandbox = "registry.k8s.io/pause:3.10.2"
+
+        [plugins."io.containerd.cri.v1.runtime"]
+        restrict_oom_score_adj = true
+
+        [plugins."io.containerd.cri.v1.runtime".cni]
+        bin_dirs = ["/opt/cni/bin"]
+        conf_dir = "/etc/cni/net.d"
+
+        [plugins."io.containerd.cri.v1.runtime".containerd]
+        default_runtime_name = "runc"
+
+        [plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runc]
+        runtime_type = "io.containerd.runc.v2"
+
+        [plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runc.options]
+        BinaryName = "/opt/bin/runc"
+        SystemdCgroup = true
+        "#);
     }
 
     #[test]

@@ -134,6 +134,41 @@ controlPlaneEndpoint: 10.77.0.100
 vip: {address: 10.77.0.100, peers: [10.77.0.11, 10.77.0.12, 10.77.0.13]}
 ",
         );
-        insta::assert_snapshot!(configuration(&settings, settings.config.vip.as_ref().unwrap()), @"");
+        insta::assert_snapshot!(configuration(&settings, settings.config.vip.as_ref().unwrap()), @r#"
+        # Written by nodeadm.
+        global_defs {
+            router_id h1
+            vrrp_version 3
+            vrrp_garp_master_refresh 30
+            script_user root
+            enable_script_security
+        }
+        vrrp_script api {
+            script "/klusterkit/nodeadm vip-check --at 10.77.0.11:6443 --ca /etc/kubernetes/pki/ca.crt"
+            interval 1
+            timeout 2
+            fall 2
+            rise 1
+            weight 50
+        }
+        vrrp_instance api {
+            state BACKUP
+            interface eth0
+            virtual_router_id 51
+            priority 100
+            advert_int 0.2
+            unicast_src_ip 10.77.0.11
+            unicast_peer {
+                10.77.0.12
+                10.77.0.13
+            }
+            virtual_ipaddress {
+                10.77.0.100/32 dev eth0
+            }
+            track_script {
+                api
+            }
+        }
+        "#);
     }
 }

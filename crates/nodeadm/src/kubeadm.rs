@@ -373,7 +373,112 @@ apiVersion: kubeproxy.config.k8s.io/v1alpha1
 kind: KubeProxyConfiguration
 conntrack: {maxPerCore: 0, min: 0}
 ";
-        insta::assert_snapshot!(init_documents(&settings_of(documents), "abcdef.0123456789abcdef"), @"");
+        insta::assert_snapshot!(init_documents(&settings_of(documents), "abcdef.0123456789abcdef"), @r#"
+        {
+          "apiVersion": "kubeadm.k8s.io/v1beta4",
+          "kind": "InitConfiguration",
+          "bootstrapTokens": [
+            {
+              "token": "abcdef.0123456789abcdef",
+              "ttl": "15m0s",
+              "usages": [
+                "signing",
+                "authentication"
+              ],
+              "groups": [
+                "system:bootstrappers:kubeadm:default-node-token"
+              ]
+            }
+          ],
+          "localAPIEndpoint": {
+            "advertiseAddress": "10.77.0.11",
+            "bindPort": 6443
+          },
+          "nodeRegistration": {
+            "name": "h1",
+            "criSocket": "unix:///run/containerd/containerd.sock",
+            "imagePullPolicy": "Never",
+            "kubeletExtraArgs": [
+              {
+                "name": "v",
+                "value": "4"
+              },
+              {
+                "name": "node-ip",
+                "value": "10.77.0.11"
+              },
+              {
+                "name": "node-labels",
+                "value": "disk=ssd"
+              },
+              {
+                "name": "register-with-taints",
+                "value": "node-role.kubernetes.io/control-plane=:NoSchedule"
+              }
+            ],
+            "taints": [
+              {
+                "key": "node-role.kubernetes.io/control-plane",
+                "effect": "NoSchedule"
+              }
+            ],
+            "ignorePreflightErrors": []
+          }
+        }
+        ---
+        {
+          "apiVersion": "kubeadm.k8s.io/v1beta4",
+          "kind": "ClusterConfiguration",
+          "clusterName": "kubernetes",
+          "kubernetesVersion": "v1.37.2",
+          "controlPlaneEndpoint": "10.77.0.100:6443",
+          "encryptionAlgorithm": "ECDSA-P256",
+          "networking": {
+            "podSubnet": "10.244.0.0/16",
+            "serviceSubnet": "10.96.0.0/12",
+            "dnsDomain": "cluster.local"
+          },
+          "apiServer": {
+            "certSANs": [
+              "other.example.org",
+              "api.example.org"
+            ],
+            "extraArgs": [
+              {
+                "name": "audit-log-path",
+                "value": "/var/log/audit"
+              }
+            ]
+          },
+          "etcd": {
+            "external": {
+              "endpoints": [
+                "https://127.0.0.1:2379"
+              ],
+              "caFile": "/etc/etcd/pki/ca.crt",
+              "certFile": "/etc/etcd/pki/apiserver-etcd-client.crt",
+              "keyFile": "/etc/etcd/pki/apiserver-etcd-client.key"
+            }
+          }
+        }
+        ---
+        {
+          "apiVersion": "kubelet.config.k8s.io/v1beta1",
+          "kind": "KubeletConfiguration",
+          "cgroupDriver": "systemd",
+          "failCgroupV1": false
+        }
+        ---
+        {
+          "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
+          "kind": "KubeProxyConfiguration",
+          "mode": "iptables",
+          "conntrack": {
+            "maxPerCore": 0,
+            "min": 0
+          }
+        }
+        "#);
     }
 
     #[test]

@@ -303,13 +303,13 @@ fn configuration(
             return Err(wrong("there is no NodeConfiguration: say --config FILE, or --config - for standard input"));
         }
     };
+    if config.role == Role::Etcd {
+        return Err(wrong("role etcd is etcdadm's: nodeadm knows master and node"));
+    }
     if let Some(role) = overrides.role
         && config.role != role
     {
         return Err(wrong("`init` makes a control plane, but the document's role is node: use `nodeadm join`"));
-    }
-    if config.role == Role::Etcd {
-        return Err(wrong("role etcd is etcdadm's: nodeadm knows master and node"));
     }
     if let Some(version) = overrides.version {
         config.kubernetes_version = Some(version);
@@ -448,11 +448,11 @@ pub(crate) mod tests {
     #[test]
     fn what_makes_no_sense_is_refused() {
         let node = "apiVersion: klusterkit.dev/v1alpha1\nkind: NodeConfiguration\n";
-        insta::assert_snapshot!(wrong(&format!("{node}role: worker\n")), @"");
-        insta::assert_snapshot!(wrong(&format!("{node}role: etcd\n")), @"");
-        insta::assert_snapshot!(wrong(&format!("{node}installDir: bin\n")), @"");
-        insta::assert_snapshot!(wrong(&format!("{node}labels: {{node-role.kubernetes.io/x: y}}\n")), @"");
-        insta::assert_snapshot!(wrong(&format!("{node}---\napiVersion: kubeadm.k8s.io/v1beta3\nkind: ClusterConfiguration\n")), @"");
-        insta::assert_snapshot!(wrong("apiVersion: klusterkit.dev/v1alpha1\nkind: Credentials\nfiles: {../x: y}\n"), @"");
+        insta::assert_snapshot!(wrong(&format!("{node}role: worker\n")), @"`init` makes a control plane, but the document's role is node: use `nodeadm join`");
+        insta::assert_snapshot!(wrong(&format!("{node}role: etcd\n")), @"role etcd is etcdadm's: nodeadm knows master and node");
+        insta::assert_snapshot!(wrong(&format!("{node}installDir: bin\n")), @"installDir bin is not an absolute path");
+        insta::assert_snapshot!(wrong(&format!("{node}labels: {{node-role.kubernetes.io/x: y}}\n")), @"labels: node-role.kubernetes.io/x belongs to Kubernetes, a node may not give it to itself; label it with kubectl");
+        insta::assert_snapshot!(wrong(&format!("{node}---\napiVersion: kubeadm.k8s.io/v1beta3\nkind: ClusterConfiguration\n")), @"ClusterConfiguration is of kubeadm.k8s.io/v1beta3: say kubeadm.k8s.io/v1beta4 (`kubeadm config migrate` converts)");
+        insta::assert_snapshot!(wrong("apiVersion: klusterkit.dev/v1alpha1\nkind: Credentials\nfiles: {../x: y}\n"), @r#"Credentials: there is no file "../x" here; known: ca.crt, ca.key, front-proxy-ca.crt, front-proxy-ca.key, sa.key, sa.pub, etcd/ca.crt, apiserver-etcd-client.crt, apiserver-etcd-client.key, token"#);
     }
 }

@@ -101,8 +101,58 @@ mod tests {
 
     #[test]
     fn units_are_as_expected() {
-        insta::assert_snapshot!(containerd(Path::new("/opt/bin")).unwrap(), @"");
-        insta::assert_snapshot!(kubelet(Path::new("/opt/bin")).unwrap(), @"");
-        insta::assert_snapshot!(kubelet_drop_in(Path::new("/opt/bin")).unwrap(), @"");
+        insta::assert_snapshot!(containerd(Path::new("/opt/bin")).unwrap(), @r"
+        # Written by nodeadm; `nodeadm reset` takes it away.
+
+        [Unit]
+        Description=containerd container runtime
+        Documentation=https://containerd.io
+        After=network.target local-fs.target
+
+        [Service]
+        Type=notify
+        Environment=PATH=/opt/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+        ExecStart=/opt/bin/containerd
+        KillMode=process
+        Delegate=yes
+        Restart=always
+        RestartSec=5
+        LimitNPROC=infinity
+        LimitCORE=infinity
+        TasksMax=infinity
+        OOMScoreAdjust=-999
+
+        [Install]
+        WantedBy=multi-user.target
+        ");
+        insta::assert_snapshot!(kubelet(Path::new("/opt/bin")).unwrap(), @r"
+        # Written by nodeadm; `nodeadm reset` takes it away.
+
+        [Unit]
+        Description=kubelet: The Kubernetes Node Agent
+        Documentation=https://kubernetes.io/docs/
+        Wants=network-online.target
+        After=network-online.target containerd.service
+        StartLimitIntervalSec=0
+
+        [Service]
+        ExecStart=/opt/bin/kubelet
+        Restart=always
+        RestartSec=1
+
+        [Install]
+        WantedBy=multi-user.target
+        ");
+        insta::assert_snapshot!(kubelet_drop_in(Path::new("/opt/bin")).unwrap(), @r#"
+        # Written by nodeadm; `nodeadm reset` takes it away.
+
+        [Service]
+        Environment="KUBELET_KUBECONFIG_ARGS=--bootstrap-kubeconfig=/etc/kubernetes/bootstrap-kubelet.conf --kubeconfig=/etc/kubernetes/kubelet.conf"
+        Environment=KUBELET_CONFIG_ARGS=--config=/var/lib/kubelet/config.yaml
+        EnvironmentFile=-/var/lib/kubelet/kubeadm-flags.env
+        EnvironmentFile=-/etc/default/kubelet
+        ExecStart=
+        ExecStart=/opt/bin/kubelet $KUBELET_KUBECONFIG_ARGS $KUBELET_CONFIG_ARGS $KUBELET_KUBEADM_ARGS $KUBELET_EXTRA_ARGS
+        "#);
     }
 }

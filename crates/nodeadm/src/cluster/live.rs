@@ -243,8 +243,8 @@ mod tests {
 
     #[test]
     fn a_broken_kubeconfig_is_named() {
-        let path = PathBuf::from("/etc/kubernetes/admin.conf");
-        let error = |text: &str| tls_of_kubeconfig(&path, text).unwrap_err().to_string();
+        let path = Path::new("/etc/kubernetes/admin.conf");
+        let error = |text: &str| tls_of_kubeconfig(path, text).unwrap_err().to_string();
         assert_eq!(
             error("clusters: []\n"),
             "/etc/kubernetes/admin.conf is at fault: it has no certificate-authority-data"

@@ -23,8 +23,11 @@ pub enum Feature {
     WatchProgress,
 }
 
+/// What a release has of each feature: the variable and its value, if anything.
+type Row = [(Feature, Option<(&'static str, &'static str)>); 3];
+
 /// Release by release: the first minor, and what it has of each feature (variable and value).
-const TABLE: [(u32, [(Feature, Option<(&str, &str)>); 3]); 3] = [
+const TABLE: [(u32, Row); 3] = [
     (
         5,
         [

@@ -2,9 +2,9 @@
 
 mod download;
 mod info;
-mod init;
-mod join;
-mod reset;
+pub(crate) mod init;
+pub(crate) mod join;
+pub(crate) mod reset;
 mod status;
 
 use std::path::Path;

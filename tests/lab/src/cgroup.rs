@@ -38,6 +38,11 @@ fn hierarchies() -> Result<Vec<Hierarchy>, Error> {
     Ok(parse(&files::read(Path::new("/proc/self/mountinfo"))?))
 }
 
+/// Whether the machine has version 2 and nothing else.
+pub(crate) fn only_version_2() -> Result<bool, Error> {
+    Ok(hierarchies()?.iter().all(|h| h.kind == Kind::V2))
+}
+
 /// Out of `/proc/self/mountinfo`: mount point is field 5, file system and its options follow a lone dash.
 fn parse(mountinfo: &str) -> Vec<Hierarchy> {
     let mut found: Vec<Hierarchy> = Vec::new();

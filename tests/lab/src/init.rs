@@ -108,9 +108,10 @@ pub(crate) fn become_host(site: &Site, host: &str) -> Result<std::convert::Infal
     )?;
     sethostname(host).map_err(Error::sys("sethostname", host))?;
 
+    let only_version_2 = cgroup::only_version_2()?;
     let root = lay_out_files(site, host)?;
     kernel_file_systems(site, host, &root)?;
-    cgroups(&root)?;
+    cgroups(&root, only_version_2)?;
 
     chdir(&root).map_err(Error::sys("chdir", root.to_string_lossy()))?;
     // The old root on top of the new one, and away with it: no folder in the host is needed for that.
@@ -342,11 +343,11 @@ fn settings(site: &Site, host: &str, root: &Path) -> Result<(), Error> {
 }
 
 /// The machine's hierarchies, each seen from the host's own group since this is a cgroup namespace.
-fn cgroups(root: &Path) -> Result<(), Error> {
+fn cgroups(root: &Path, only_version_2: bool) -> Result<(), Error> {
     let at = root.join("sys/fs/cgroup");
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     let groups = files::read(Path::new("/proc/self/cgroup"))?;
-    if groups.lines().all(|line| line.starts_with("0::")) {
+    if only_version_2 {
         return mount_with(Some("cgroup2"), &at, Some("cgroup2"), flags, None);
     }
     mount_with(Some("cgroup"), &at, Some("tmpfs"), flags, Some("mode=755"))?;

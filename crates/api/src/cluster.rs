@@ -5,15 +5,16 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Cni, Endpoint, Metadata, TypeMeta, Version};
+use crate::{Cni, Endpoint, Metadata, Version};
 
 /// A whole cluster, as the admin writes it down.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ClusterConfiguration {
-    /// `klusterkit.dev/v1alpha1`, `ClusterConfiguration`.
-    #[serde(flatten)]
-    pub meta: TypeMeta,
+    /// `klusterkit.dev/v1alpha1`.
+    pub api_version: String,
+    /// `ClusterConfiguration`.
+    pub kind: String,
     /// The cluster's name.
     pub metadata: Metadata,
     /// Kubernetes' version.

@@ -9,27 +9,6 @@ use crate::{
     API_VERSION, ClusterConfiguration, Credentials, EtcdConfiguration, NodeConfiguration, yaml,
 };
 
-/// `apiVersion` and `kind`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct TypeMeta {
-    /// Group and version.
-    pub api_version: String,
-    /// The kind of document.
-    pub kind: String,
-}
-
-impl TypeMeta {
-    /// Of this project, of this kind.
-    #[must_use]
-    pub fn of(kind: &str) -> Self {
-        Self {
-            api_version: API_VERSION.to_owned(),
-            kind: kind.to_owned(),
-        }
-    }
-}
-
 /// Name and annotations.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
@@ -273,6 +252,7 @@ failCgroupV1: false
     #[test]
     fn faults_are_named_with_their_place() {
         insta::assert_snapshot!(error(&FILE.replace("roles: [worker], labels", "roles: [worker], lables")), @"machines[1]: unknown field `lables`, did you mean `labels`? (line 9, column 44)");
+        insta::assert_snapshot!(error(&FILE.replace("metadata: {name: prod}", "metdata: {name: prod}")), @"unknown field `metdata`, did you mean `metadata`? (line 3, column 1)");
         insta::assert_snapshot!(error(&FILE.replace("etcd: {version: v3.7.3}", "etcd: {version: three}")), @r#"etcd: not a version such as v1.37.2: "three" (line 5, column 7)"#);
         insta::assert_snapshot!(error(&FILE.replace("failCgroupV1: false", " failCgroupV1: false")), @"did not find expected key (line 14, column 2)");
         insta::assert_snapshot!(error("apiVersion: v1\nkind: Pod\n"), @"document 1 is v1 Pod, which is neither Klusterkit's nor kubeadm's, kubelet's or kube-proxy's");

@@ -8,15 +8,16 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Metadata, TypeMeta, Version};
+use crate::{API_VERSION, Metadata, Version};
 
 /// A member of an etcd cluster. What is not said has a default that etcdadm prints (`etcdadm config print`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct EtcdConfiguration {
-    /// `klusterkit.dev/v1alpha1`, `EtcdConfiguration`.
-    #[serde(flatten)]
-    pub meta: TypeMeta,
+    /// `klusterkit.dev/v1alpha1`.
+    pub api_version: String,
+    /// `EtcdConfiguration`.
+    pub kind: String,
     /// The member's name; the host's unless said.
     #[serde(default)]
     pub metadata: Metadata,
@@ -67,7 +68,8 @@ pub struct EtcdConfiguration {
 impl Default for EtcdConfiguration {
     fn default() -> Self {
         Self {
-            meta: TypeMeta::of("EtcdConfiguration"),
+            api_version: API_VERSION.to_owned(),
+            kind: "EtcdConfiguration".to_owned(),
             metadata: Metadata::default(),
             version: None,
             address: None,

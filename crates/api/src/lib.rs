@@ -23,7 +23,7 @@ mod version;
 pub mod yaml;
 
 pub use cluster::{ClusterConfiguration, Machine, Network, Role, Ssh, Versioned, Vip, VipSetting};
-pub use documents::{DocumentError, Documents, Foreign, Metadata, TypeMeta};
+pub use documents::{DocumentError, Documents, Foreign, Metadata};
 pub use etcd::{Endpoint, EtcdConfiguration, ExpectedMember};
 pub use merge::merge;
 pub use node::{Cni, NodeConfiguration, NodeEtcd, NodeVip};

@@ -6,15 +6,16 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Endpoint, Metadata, Network, Role, TypeMeta, Version};
+use crate::{API_VERSION, Endpoint, Metadata, Network, Role, Version};
 
 /// A Kubernetes node. What is not said has a default that nodeadm prints (`nodeadm config print`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct NodeConfiguration {
-    /// `klusterkit.dev/v1alpha1`, `NodeConfiguration`.
-    #[serde(flatten)]
-    pub meta: TypeMeta,
+    /// `klusterkit.dev/v1alpha1`.
+    pub api_version: String,
+    /// `NodeConfiguration`.
+    pub kind: String,
     /// The Node's name; the host's unless said.
     #[serde(default)]
     pub metadata: Metadata,
@@ -69,7 +70,8 @@ pub struct NodeConfiguration {
 impl Default for NodeConfiguration {
     fn default() -> Self {
         Self {
-            meta: TypeMeta::of("NodeConfiguration"),
+            api_version: API_VERSION.to_owned(),
+            kind: "NodeConfiguration".to_owned(),
             metadata: Metadata::default(),
             cluster_name: cluster_name(),
             role: master(),

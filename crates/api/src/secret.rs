@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Metadata, TypeMeta};
+use crate::{API_VERSION, Metadata};
 
 /// A secret text. Its `Debug` shows nothing of it; it is serialized as it is, since it must arrive.
 #[derive(Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -37,9 +37,10 @@ impl fmt::Debug for Secret {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Credentials {
-    /// `klusterkit.dev/v1alpha1`, `Credentials`.
-    #[serde(flatten)]
-    pub meta: TypeMeta,
+    /// `klusterkit.dev/v1alpha1`.
+    pub api_version: String,
+    /// `Credentials`.
+    pub kind: String,
     /// May be empty.
     #[serde(default)]
     pub metadata: Metadata,
@@ -52,7 +53,8 @@ impl Credentials {
     #[must_use]
     pub fn new(files: BTreeMap<String, Secret>) -> Self {
         Self {
-            meta: TypeMeta::of("Credentials"),
+            api_version: API_VERSION.to_owned(),
+            kind: "Credentials".to_owned(),
             metadata: Metadata::default(),
             files,
         }

@@ -1,7 +1,7 @@
 //! `cctl create cluster` and `cctl create machine`.
 
 use api::{
-    ClusterConfiguration, Endpoint, Machine, Metadata, Ssh, TypeMeta, Versioned, Vip, VipSetting,
+    API_VERSION, ClusterConfiguration, Endpoint, Machine, Metadata, Ssh, Versioned, Vip, VipSetting,
 };
 use cli::Context;
 
@@ -41,7 +41,8 @@ pub(crate) fn cluster(
         network.service_subnet.clone_from(subnet);
     }
     let configuration = ClusterConfiguration {
-        meta: TypeMeta::of("ClusterConfiguration"),
+        api_version: API_VERSION.to_owned(),
+        kind: "ClusterConfiguration".to_owned(),
         metadata: Metadata {
             name: args.name.clone(),
             ..Metadata::default()

@@ -9,8 +9,8 @@ use lab::{Base, Disk, Error, HostSpec, Lab, LabConfig, Wipe, wait_until};
 
 use crate::{config, power_cycle, small, text};
 
-/// All labs of this test; what is left behind is looked for by this.
-const PREFIX: &str = "klusterkit.selftest";
+/// All labs of this test, and the folder they are in; what is left behind is looked for by this.
+pub(crate) const PREFIX: &str = "klusterkit.selftest";
 
 pub(crate) fn another_lab(lab: &Lab, base: &Base, dir: &Path) {
     let again = Lab::create(config("selftest", &dir.join("again"), base)).unwrap_err();
@@ -213,7 +213,7 @@ fn leftovers() -> Vec<String> {
         out(&["ps", "-eo", "args"]),
     ];
     for list in lists {
-        let ours = |line: &&str| line.contains(PREFIX) || line.contains("/var/tmp/.tmp");
+        let ours = |line: &&str| line.contains(PREFIX);
         found.extend(list.lines().filter(ours).map(str::to_owned));
     }
     found

@@ -75,7 +75,10 @@ fn a_lab_does_what_it_says() {
     let all = Instant::now();
     let base = Base::ensure().unwrap();
     steps.shown("the base is there");
-    let temp = tempfile::tempdir_in("/var/tmp").unwrap();
+    let temp = tempfile::Builder::new()
+        .prefix(labs::PREFIX)
+        .tempdir_in("/var/tmp")
+        .unwrap();
     let at = |name: &str| temp.path().join(name);
 
     let lab = Lab::create(config("selftest", &at("lab"), &base)).unwrap();

@@ -21,6 +21,11 @@ pub enum Change {
         /// Their full references.
         references: Vec<String>,
     },
+    /// The end of all containers of Kubernetes.
+    EndContainers {
+        /// How many there are.
+        count: usize,
+    },
     /// A phase of kubeadm, and the receipt that it was run with this configuration.
     Kubeadm(Kubeadm),
     /// A copy of this very program, for what the host runs itself.
@@ -139,6 +144,7 @@ impl fmt::Display for Change {
             Self::Host(change) => change.fmt(f),
             Self::Install(install) => install.fmt(f),
             Self::ImportImages { references } => write!(f, "import {}", references.join(", ")),
+            Self::EndContainers { count } => write!(f, "end {count} containers"),
             Self::Kubeadm(kubeadm) => write!(f, "run {}", kubeadm.run.argv()),
             Self::InstallSelf { path, digest } => {
                 write!(f, "install this program (sha256 {}…) as {}", &digest.to_string()[..12], path.display())

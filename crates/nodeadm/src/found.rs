@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use host::Inspect;
+use host::{Inspect, Output, Query};
 use serde::{Deserialize, Serialize};
 
 use crate::phases::reset::trees;
@@ -43,8 +43,17 @@ pub(crate) struct Found {
     /// What was in folders that are emptied by `reset`.
     #[serde(default)]
     pub inside: BTreeMap<PathBuf, Vec<String>>,
+    /// Their permission bits.
+    #[serde(default)]
+    pub modes: BTreeMap<PathBuf, u32>,
+    /// Which of them were mount points.
+    #[serde(default)]
+    pub mounts: Vec<PathBuf>,
     /// Kernel parameters' values.
     pub kernel: BTreeMap<String, String>,
+    /// nftables' tables, as `ip nat`; `None` where nobody could be asked.
+    #[serde(default)]
+    pub tables: Option<Vec<String>>,
     /// Units that started at boot.
     pub enabled: Vec<String>,
 }
@@ -123,6 +132,10 @@ impl Found {
             if let Some(names) = seen.list(tree)? {
                 found.paths.push(tree.to_owned());
                 found.inside.insert(tree.to_owned(), names);
+                found.modes.extend(seen.stat(tree)?.map(|stat| (tree.to_owned(), stat.mode)));
+                if is_mounted(seen, tree)? {
+                    found.mounts.push(tree.to_owned());
+                }
             }
         }
         for (key, _) in KERNEL {
@@ -130,6 +143,7 @@ impl Found {
                 found.kernel.insert(key.to_owned(), value);
             }
         }
+        found.tables = tables(seen)?;
         for unit in UNITS {
             if seen.unit(unit)?.enabled {
                 found.enabled.push(unit.to_owned());
@@ -160,6 +174,38 @@ impl Found {
         text.push('\n');
         text
     }
+}
+
+/// nftables' tables, as `ip nat`; `None` where there is no nft to be asked.
+///
+/// # Errors
+/// When it cannot be run.
+pub(crate) fn tables(seen: &dyn Inspect) -> Result<Option<Vec<String>>, Error> {
+    let output = ask(seen, &Query::new("nft", ["list", "tables"]))?;
+    let name = |line: &str| line.strip_prefix("table ").map(|name| name.trim().to_owned());
+    Ok(output.map(|output| output.text().lines().filter_map(name).collect()))
+}
+
+/// Asks a program that may not be installed: then there is nothing that it could tell of.
+///
+/// # Errors
+/// When it is there and cannot be run.
+pub(crate) fn ask(seen: &dyn Inspect, query: &Query) -> Result<Option<Output>, Error> {
+    match seen.query(query) {
+        Ok(output) => Ok(Some(output).filter(Output::success)),
+        Err(host::Error::Spawn { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Whether something is mounted at `path`.
+///
+/// # Errors
+/// When it cannot be read.
+pub(crate) fn is_mounted(seen: &dyn Inspect, path: &Path) -> Result<bool, Error> {
+    let mounts = seen.read(Path::new("/proc/self/mounts"), 64 << 20)?.unwrap_or_default();
+    let path = path.display().to_string();
+    Ok(String::from_utf8_lossy(&mounts).lines().any(|line| line.split(' ').nth(1) == Some(&path)))
 }
 
 /// A kernel parameter's value; `None` where this kernel has none.

@@ -89,6 +89,8 @@ pub(crate) fn pod(image: &str, configuration: &str, nodeadm: &Path) -> Value {
         },
         "spec": {
             "hostNetwork": true,
+            // A static pod is not given its class's number: without it the API refuses its mirror.
+            "priority": 2_000_001_000,
             "priorityClassName": "system-node-critical",
             "terminationGracePeriodSeconds": 5,
             "containers": [{

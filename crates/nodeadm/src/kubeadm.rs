@@ -167,6 +167,14 @@ fn cluster_configuration(settings: &Settings) -> Value {
                 "dnsDomain": config.network.dns_domain,
             },
             "apiServer": {"certSANs": config.extra_sans},
+            // When it takes over, the controller manager makes some hundred requests before its controllers run, and by
+            // default 20 a second. And whoever waits to lead looks every 2 to 4 s.
+            "controllerManager": {"extraArgs": [
+                {"name": "kube-api-qps", "value": "100"},
+                {"name": "kube-api-burst", "value": "200"},
+                {"name": "leader-elect-retry-period", "value": "1s"},
+            ]},
+            "scheduler": {"extraArgs": [{"name": "leader-elect-retry-period", "value": "1s"}]},
             "etcd": {"external": {
                 "endpoints": config.etcd.endpoints,
                 "caFile": ca,

@@ -21,13 +21,15 @@ pub struct Node {
     settings: Settings,
     /// Images that a dry run would have imported.
     imported: BTreeSet<String>,
+    /// Whether a dry run would have ended all containers.
+    ended: bool,
 }
 
 impl Node {
     /// Over this host and this cluster.
     #[must_use]
     pub fn new(host: Box<dyn Host>, cluster: Box<dyn Cluster>, settings: Settings) -> Self {
-        Self { host, cluster, settings, imported: BTreeSet::new() }
+        Self { host, cluster, settings, imported: BTreeSet::new(), ended: false }
     }
 
     /// The host, to be looked at.
@@ -123,6 +125,44 @@ impl Node {
         }
     }
 
+    /// The containers of Kubernetes that run, by id; none while containerd does not.
+    ///
+    /// # Errors
+    /// When it cannot be asked.
+    pub fn containers(&self) -> Result<Vec<String>, Error> {
+        if self.ended || self.host.unit("containerd.service")?.activity != UnitActivity::Active {
+            return Ok(Vec::new());
+        }
+        let ctr = self.settings.program("ctr");
+        let output = self.host.query(&Query::new(ctr, ["--namespace", "k8s.io", "tasks", "list", "--quiet"]))?;
+        Ok(output.text().lines().filter(|line| !line.is_empty()).map(str::to_owned).collect())
+    }
+
+    fn end_containers(&mut self) -> Result<(), Error> {
+        if self.host.is_dry_run() {
+            self.ended = true;
+            return Ok(());
+        }
+        let limit = Duration::from_secs(60);
+        let ended = poll_until(limit, POLL, || {
+            let ids = self.containers()?;
+            if ids.is_empty() {
+                return Ok(Ok(()));
+            }
+            let count = ids.len();
+            let args = ["--namespace", "k8s.io", "tasks", "delete", "--force"].map(str::to_owned).into_iter().chain(ids);
+            // That one of them is gone already makes it fail; what counts is what the next look shows.
+            self.host.query(&Query::new(self.settings.program("ctr"), args))?;
+            Ok::<_, Error>(Err(format!("{count} containers run")))
+        })?;
+        ended.map_err(|last| Error::Deadline {
+            reason: "all containers to end".to_owned(),
+            seconds: limit.as_secs(),
+            last,
+            log: String::new(),
+        })
+    }
+
     fn kubeadm(&mut self, change: &Kubeadm) -> Result<(), Error> {
         self.host.apply(&host::Change::Run(change.run.clone()))?;
         self.host.apply(&kubeadm::receipt(&change.receipt, change.inputs))?;
@@ -161,6 +201,7 @@ impl Effects for Node {
                 Ok(())
             }
             Change::ImportImages { references } => import::import(&self.settings, references),
+            Change::EndContainers { .. } => self.end_containers(),
             Change::Kubeadm(kubeadm) => self.kubeadm(kubeadm),
             Change::InstallSelf { path, .. } => self.install_self(path),
             Change::Cluster(change) => Ok(self.cluster.change(change)?),

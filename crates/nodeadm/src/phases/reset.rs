@@ -23,16 +23,3 @@ pub use stop_containerd::StopContainerd;
 pub use stop_kubelet::StopKubelet;
 pub use stop_pods::StopPods;
 pub use unmount_volumes::UnmountVolumes;
-
-use host::{Inspect, Output, Query};
-
-use crate::Error;
-
-/// Asks a program that may not be installed: then there is nothing that it could tell of.
-fn ask(seen: &dyn Inspect, query: &Query) -> Result<Option<Output>, Error> {
-    match seen.query(query) {
-        Ok(output) => Ok(Some(output).filter(Output::success)),
-        Err(host::Error::Spawn { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error.into()),
-    }
-}

@@ -9,16 +9,18 @@ use crate::found::{self, Found, before};
 use crate::{Error, Node, paths};
 
 /// Folders whose whole content is made by what nodeadm runs. Of what the host had in them nothing is taken.
-const TREES: [&str; 9] = [
+const TREES: [&str; 11] = [
     paths::KUBERNETES,
     paths::KUBELET,
     paths::CONTAINERD,
     "/run/containerd",
     "/run/flannel",
+    "/run/nri",
     "/var/lib/cni",
     "/var/log/pods",
     "/var/log/containers",
     "/usr/libexec/kubernetes",
+    "/opt/containerd",
 ];
 
 /// See the module.
@@ -46,6 +48,11 @@ impl Phase<Node> for RemoveFiles {
         }
         for tree in TREES {
             plan.extend(tree_changes(seen, &found, Path::new(tree))?);
+        }
+        for (path, mode) in &found.modes {
+            if seen.stat(path)?.is_some_and(|stat| stat.kind == Kind::Dir && stat.mode != *mode) {
+                plan.push(host::Change::SetMode { path: path.clone(), mode: *mode }.into());
+            }
         }
         for name in ["10-flannel.conflist"] {
             let path = Path::new(paths::CNI_CONF).join(name);

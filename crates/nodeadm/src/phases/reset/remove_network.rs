@@ -4,8 +4,8 @@ use std::path::Path;
 
 use host::{Phase, Query, Run};
 
-use super::ask;
 use crate::change::Change;
+use crate::found::ask;
 use crate::{Error, Node};
 
 /// Interfaces that flannel, the bridge plugin and kube-proxy make.

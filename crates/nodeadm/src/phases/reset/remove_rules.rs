@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 
 use host::{Phase, Query, Run};
 
-use super::ask;
 use crate::change::Change;
+use crate::found::{Found, ask, tables};
 use crate::{Error, Node};
 
 /// Chains with these names are theirs.
@@ -14,6 +14,8 @@ const CHAINS: [&str; 3] = ["KUBE-", "CNI-", "FLANNEL-"];
 /// nftables' tables of theirs.
 const TABLES: [(&str, &str); 4] =
     [("ip", "kube-proxy"), ("ip6", "kube-proxy"), ("ip", "flannel-ipv4"), ("ip6", "flannel-ipv6")];
+/// The tables in which iptables keeps its rules.
+const OF_IPTABLES: [&str; 4] = ["filter", "nat", "mangle", "raw"];
 /// The programs that show and take rules, of both back ends where both are installed.
 const PROGRAMS: [&str; 4] = ["iptables", "ip6tables", "iptables-legacy", "ip6tables-legacy"];
 
@@ -43,15 +45,33 @@ impl Phase<Node> for RemoveRules {
                 plan.push(host::Change::Run(run).into());
             }
         }
-        if let Some(tables) = ask(seen, &Query::new("nft", ["list", "tables"]))? {
-            for (family, name) in TABLES {
-                if tables.text().lines().any(|line| line == format!("table {family} {name}")) {
-                    plan.push(host::Change::Run(Run::new("nft", ["delete", "table", family, name])).into());
-                }
+        if !plan.is_empty() {
+            return Ok(plan);
+        }
+        let found = Found::read(seen)?.and_then(|found| found.tables);
+        for table in tables(seen)?.unwrap_or_default() {
+            let (family, name) = table.split_once(' ').unwrap_or(("ip", &table));
+            let new = found.as_ref().is_some_and(|found| !found.contains(&table));
+            let query = Query::new("nft", ["list", "table", family, name]);
+            // Those that iptables made for rules which are gone now go as well, if nobody else uses them.
+            let unused = || Ok::<_, Error>(ask(seen, &query)?.is_some_and(|output| is_unused(&output.text())));
+            if TABLES.contains(&(family, name)) || new && OF_IPTABLES.contains(&name) && unused()? {
+                plan.push(host::Change::Run(Run::new("nft", ["delete", "table", family, name])).into());
             }
         }
         Ok(plan)
     }
+}
+
+/// Whether a table has chains that let everything through, and no rule.
+fn is_unused(table: &str) -> bool {
+    table.lines().map(str::trim).all(|line| {
+        line.is_empty()
+            || line == "}"
+            || line.ends_with('{')
+            || line.starts_with('#')
+            || line.starts_with("type ") && line.ends_with("policy accept;")
+    })
 }
 
 fn ours(chain: &str) -> bool {
@@ -124,6 +144,8 @@ COMMIT
         -X KUBE-SERVICES
         COMMIT
         "#);
+        assert!(is_unused("table ip nat {\n\tchain INPUT {\n\t\ttype nat hook input priority 100; policy accept;\n\t}\n}\n"));
+        assert!(!is_unused("table ip filter {\n\tchain MINE {\n\t\tcounter drop\n\t}\n}\n"));
         assert_eq!(removal("*filter\n:INPUT ACCEPT [0:0]\nCOMMIT\n"), "");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use host::{Phase, UnitAction, UnitActivity};
+use host::{Inspect, Kind, Phase, Run, UnitAction, UnitActivity};
 
 use crate::change::Change;
 use crate::{Error, Node, paths};
@@ -33,6 +33,35 @@ impl Phase<Node> for StopContainerd {
         if seen.unit("kubepods.slice")?.activity == UnitActivity::Active {
             plan.push(host::Change::unit("kubepods.slice", UnitAction::Stop).into());
         }
+        // With cgroup v1, systemd looks after some of the hierarchies only.
+        if plan.is_empty() {
+            let groups = empty_groups(seen)?;
+            if !groups.is_empty() {
+                let args = std::iter::once("--".to_owned()).chain(groups);
+                plan.push(host::Change::Run(Run::new("rmdir", args)).into());
+            }
+        }
         Ok(plan)
     }
+}
+
+/// What is left of the slice in each hierarchy, the inner ones first.
+fn empty_groups(seen: &dyn Inspect) -> Result<Vec<String>, Error> {
+    let top = Path::new("/sys/fs/cgroup");
+    let mut groups = Vec::new();
+    for name in seen.list(top)?.unwrap_or_default() {
+        collect(seen, &top.join(name).join("kubepods.slice"), &mut groups)?;
+    }
+    Ok(groups)
+}
+
+fn collect(seen: &dyn Inspect, group: &Path, groups: &mut Vec<String>) -> Result<(), Error> {
+    if seen.stat(group)?.is_none_or(|stat| stat.kind != Kind::Dir) {
+        return Ok(());
+    }
+    for name in seen.list(group)?.unwrap_or_default() {
+        collect(seen, &group.join(name), groups)?;
+    }
+    groups.push(group.display().to_string());
+    Ok(())
 }

@@ -1,11 +1,9 @@
 //! Ends all containers of Kubernetes.
 
 use std::path::Path;
-use std::time::Duration;
 
-use host::{Inspect, Phase, Query, Run, UnitAction, UnitActivity};
+use host::{Inspect, Phase, UnitAction, UnitActivity};
 
-use super::ask;
 use crate::change::Change;
 use crate::{Error, Node};
 
@@ -31,18 +29,8 @@ impl Phase<Node> for StopPods {
             }
             return Ok(Vec::new());
         }
-        let ctr = node.settings().program("ctr");
-        let list = Query::new(ctr.clone(), ["--namespace", "k8s.io", "tasks", "list", "--quiet"]);
-        let tasks: Vec<String> = match ask(seen, &list)? {
-            Some(output) => output.text().lines().map(str::to_owned).filter(|id| !id.is_empty()).collect(),
-            None => Vec::new(),
-        };
-        if tasks.is_empty() || seen.is_dry_run() && tasks.len() > 1000 {
-            return Ok(Vec::new());
-        }
-        let args = ["--namespace", "k8s.io", "tasks", "delete", "--force"].map(str::to_owned).into_iter().chain(tasks);
-        let run = Run::new(ctr, args).within(Duration::from_secs(120));
-        Ok(vec![host::Change::Run(run).into()])
+        let count = node.containers()?.len();
+        Ok(if count == 0 { Vec::new() } else { vec![Change::EndContainers { count }] })
     }
 }
 

@@ -5,10 +5,14 @@ use std::path::{Path, PathBuf};
 use host::{Phase, Run};
 
 use crate::change::Change;
-use crate::{Error, Node};
+use crate::found::Found;
+use crate::{Error, Node, paths};
 
-/// Below these everything is a pod's. The folders themselves may be mount points of the host's own.
+/// Below these everything is a pod's.
 const BELOW: [&str; 4] = ["/var/lib/kubelet/", "/var/lib/containerd/", "/run/containerd/", "/run/netns/cni-"];
+
+/// The kubelet mounts its folder onto itself; it may have been a mount point before, too.
+const ITSELF: [&str; 1] = [paths::KUBELET];
 
 /// See the module.
 pub struct UnmountVolumes;
@@ -26,7 +30,8 @@ impl Phase<Node> for UnmountVolumes {
         let seen = node.host();
         let mounts = seen.read(Path::new("/proc/self/mounts"), 64 << 20)?.unwrap_or_default();
         let mut plan: Vec<Change> = Vec::new();
-        for path in mounted(&String::from_utf8_lossy(&mounts)) {
+        let found = Found::read(seen)?.unwrap_or_default();
+        for path in mounted(&String::from_utf8_lossy(&mounts), &found.mounts) {
             let path = path.display().to_string();
             plan.push(host::Change::Run(Run::new("umount", ["--".to_owned(), path])).into());
         }
@@ -45,15 +50,21 @@ impl Phase<Node> for UnmountVolumes {
     }
 }
 
-/// What is mounted below [`BELOW`], the last mounted first.
-fn mounted(mounts: &str) -> Vec<PathBuf> {
+/// What is mounted below [`BELOW`], the last mounted first; the host's own mounts not.
+fn mounted(mounts: &str, own: &[PathBuf]) -> Vec<PathBuf> {
     let mut paths: Vec<PathBuf> = mounts
         .lines()
         .filter_map(|line| line.split(' ').nth(1))
         .map(unescape)
-        .filter(|path| BELOW.iter().any(|below| path.starts_with(below)))
+        .filter(|path| ITSELF.contains(&path.as_str()) || BELOW.iter().any(|below| path.starts_with(below)))
         .map(PathBuf::from)
         .collect();
+    // Of two mounts at one place the upper one goes, the lower one being the host's.
+    for own in own {
+        if let Some(first) = paths.iter().position(|path| path == own) {
+            paths.remove(first);
+        }
+    }
     paths.reverse();
     paths
 }
@@ -99,6 +110,7 @@ nsfs /run/netns/mine nsfs rw 0 0
             "/var/lib/kubelet/pods/1/volumes/a b/c",
             "/var/lib/kubelet/pods/1/volumes/a b",
         ];
-        assert_eq!(mounted(mounts), expected.map(PathBuf::from));
+        assert_eq!(mounted(mounts, &[]).last(), Some(&PathBuf::from(paths::KUBELET)));
+        assert_eq!(mounted(mounts, &[paths::KUBELET.into()]), expected.map(PathBuf::from));
     }
 }

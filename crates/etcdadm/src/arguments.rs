@@ -151,6 +151,9 @@ pub struct JoinArgs {
     /// Client URLs of members (`https://10.0.0.1:2379`, or the address alone)
     #[arg(value_name = "ENDPOINT")]
     pub endpoints: Vec<String>,
+    /// Peer URLs (or addresses) of members that join at the same time: all become learners before the first is promoted
+    #[arg(long, value_name = "URL", value_delimiter = ',')]
+    pub expected_members: Vec<String>,
     /// What the member is to be.
     #[command(flatten)]
     pub member: MemberArgs,

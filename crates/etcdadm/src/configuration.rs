@@ -134,11 +134,11 @@ impl Configuration {
             ));
         }
         let own = url(address, document.peer_port);
-        let expected = document
-            .expected_members
-            .iter()
-            .map(|m| m.peer_url.trim_end_matches('/').to_owned());
-        let expected = expected.filter(|peer| *peer != own).collect();
+        let expected = document.expected_members.iter();
+        let mut expected = expected
+            .map(|member| peer_url(&member.peer_url))
+            .collect::<Result<Vec<_>, _>>()?;
+        expected.retain(|peer| *peer != own);
         document.metadata.name.clone_from(&name);
         document.address = Some(address);
         document.version = Some(version);
@@ -158,6 +158,23 @@ impl Configuration {
             given,
             token,
         })
+    }
+
+    /// Nobody's: for the help text, which lists phases without walking them.
+    pub(crate) fn nobody() -> Self {
+        Self {
+            document: EtcdConfiguration::default(),
+            name: String::new(),
+            version: DEFAULT_VERSION,
+            arch: facts::architecture(),
+            address: IpAddr::from([0, 0, 0, 0]),
+            endpoints: Vec::new(),
+            expected: Vec::new(),
+            extra_sans: Vec::new(),
+            priorities: Vec::new(),
+            given: BTreeMap::new(),
+            token: String::new(),
+        }
     }
 
     /// Where other members reach this one.
@@ -277,6 +294,15 @@ fn priority(line: &str) -> Result<(String, String), Error> {
 
 /// A client URL out of what an admin writes: `10.0.0.1`, `10.0.0.1:2379`, `https://10.0.0.1:2379`.
 pub(crate) fn endpoint_url(text: &str) -> Result<String, Error> {
+    url_with_port(text, 2379)
+}
+
+/// A peer URL out of what an admin writes, as [`endpoint_url`].
+pub(crate) fn peer_url(text: &str) -> Result<String, Error> {
+    url_with_port(text, 2380)
+}
+
+fn url_with_port(text: &str, port: u16) -> Result<String, Error> {
     let bad = |why: String| Error::Configuration(format!("{text:?} is no endpoint: {why}"));
     if text.starts_with("http://") {
         return Err(bad("members speak TLS only (https://)".to_owned()));
@@ -287,7 +313,7 @@ pub(crate) fn endpoint_url(text: &str) -> Result<String, Error> {
         .trim_end_matches('/');
     let endpoint: api::Endpoint = bare.parse().map_err(bad)?;
     let with_port = api::Endpoint {
-        port: Some(endpoint.port.unwrap_or(2379)),
+        port: Some(endpoint.port.unwrap_or(port)),
         ..endpoint
     };
     Ok(format!("https://{with_port}"))

@@ -17,6 +17,7 @@ mod error;
 mod facts;
 mod fetch;
 mod machine;
+mod older;
 pub mod paths;
 mod phases;
 mod record;
@@ -32,12 +33,13 @@ pub use record::Record;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::FromArgMatches;
 
 /// Parses the command line and runs the verb.
 #[must_use]
 pub fn run(environment: &cli::Environment) -> ExitCode {
-    let arguments = Arguments::parse();
+    let parsed = Arguments::from_arg_matches(&verbs::command().get_matches());
+    let arguments = parsed.unwrap_or_else(|error| error.exit());
     cli::run(&arguments.common, environment, |context| {
         verbs::run(context, &arguments)
     })

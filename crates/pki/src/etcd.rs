@@ -101,3 +101,58 @@ pub fn profile(leaf: Leaf, identity: &Identity) -> Profile {
         validity: LEAF_VALIDITY,
     }
 }
+
+/// What `leaf` must contain at least to be kept: certificates of older tools name fewer loopback names, and serve as well.
+pub fn required(leaf: Leaf, identity: &Identity) -> Profile {
+    let mut profile = profile(leaf, identity);
+    let nice = [
+        San::Dns("localhost".into()),
+        San::Ip(IpAddr::V6(Ipv6Addr::LOCALHOST)),
+    ];
+    let v6_only = identity
+        .addresses
+        .iter()
+        .all(|address| matches!(address, San::Ip(IpAddr::V6(_))));
+    profile
+        .sans
+        .retain(|san| v6_only || !nice.contains(san) || identity.extra_server_sans.contains(san));
+    profile
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_of_an_older_tool_is_enough() {
+        let identity = Identity {
+            name: "h1".into(),
+            addresses: vec![San::parse("10.0.0.1").unwrap()],
+            extra_server_sans: vec![],
+        };
+        let names = |profile: Profile| {
+            profile
+                .sans
+                .iter()
+                .map(San::to_string)
+                .collect::<Vec<_>>()
+                .join(" ")
+        };
+        assert_eq!(
+            names(profile(Leaf::Server, &identity)),
+            "h1 10.0.0.1 localhost 127.0.0.1 ::1"
+        );
+        assert_eq!(
+            names(required(Leaf::Server, &identity)),
+            "h1 10.0.0.1 127.0.0.1"
+        );
+        let v6 = Identity {
+            addresses: vec![San::parse("fd00::1").unwrap()],
+            ..identity
+        };
+        assert_eq!(
+            names(required(Leaf::Server, &v6)),
+            "h1 fd00::1 localhost 127.0.0.1 ::1"
+        );
+    }
+}

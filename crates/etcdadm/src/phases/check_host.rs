@@ -1,6 +1,6 @@
 //! Whether this host can be a member at all: everything that must hold before anything is changed, told together.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
 use api::{Check, Verdict};
@@ -104,9 +104,17 @@ impl CheckHost<'_> {
         if seen.unit(paths::UNIT)?.activity != UnitActivity::Inactive {
             return Ok(None);
         }
-        let document = &self.configuration.document;
-        for port in [document.client_port, document.peer_port] {
-            let address = SocketAddr::new(self.configuration.address, port);
+        let (own, document) = (self.configuration.address, &self.configuration.document);
+        let local = match own {
+            IpAddr::V4(_) => IpAddr::from(Ipv4Addr::LOCALHOST),
+            IpAddr::V6(_) => IpAddr::from(Ipv6Addr::LOCALHOST),
+        };
+        for (ip, port) in [
+            (own, document.client_port),
+            (local, document.client_port),
+            (own, document.peer_port),
+        ] {
+            let address = SocketAddr::new(ip, port);
             if seen.holds(&Condition::Listening(address))? {
                 let hint = Some(
                     "stop it, or choose other ports with --client-port and --peer-port".to_owned(),

@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use host::Phase;
-use pki::etcd::{CA_NAME, LEAVES, Leaf, profile};
+use pki::etcd::{CA_NAME, LEAVES, Leaf, profile, required};
 use pki::{Authority, Certificate, PrivateKey, Verdict, check};
 
 use crate::phases::{Begin, file, folder};
@@ -87,7 +87,7 @@ impl IssueCertificates<'_> {
             let verdict = check(
                 certificate,
                 key,
-                &profile(leaf, &identity),
+                &required(leaf, &identity),
                 &trusted,
                 seen.now(),
             );
@@ -133,8 +133,7 @@ impl IssueCertificates<'_> {
             (None, None) => {
                 let key = PrivateKey::generate()
                     .map_err(|e| authority_error(pki::AuthorityError::NewKey(e)))?;
-                let plan = write_key(&self.path("ca.key"), &key);
-                return Ok(plan.into_iter().chain(self.foreseen()).collect());
+                return Ok(write_key(&self.path("ca.key"), &key));
             }
         };
         let mut plan = Vec::new();
@@ -157,7 +156,8 @@ impl IssueCertificates<'_> {
             self.read(seen, &format!("{stem}.crt"))?,
             self.read(seen, &format!("{stem}.key"))?,
         );
-        let wanted = profile(leaf, &self.configuration.identity());
+        let identity = self.configuration.identity();
+        let wanted = required(leaf, &identity);
         let verdict = check(
             certificate.as_deref(),
             key.as_deref(),
@@ -202,7 +202,7 @@ impl IssueCertificates<'_> {
             ));
         };
         let text = authority
-            .issue_for(&wanted, &key, seen.now())
+            .issue_for(&profile(leaf, &identity), &key, seen.now())
             .map_err(|source| Error::Authority {
                 folder: folder(),
                 source,
@@ -213,11 +213,6 @@ impl IssueCertificates<'_> {
             0o644,
             &text,
         )
-    }
-
-    /// What follows once the authority is there: nothing that could be planned without it.
-    fn foreseen(&self) -> Vec<Change> {
-        Vec::new()
     }
 }
 

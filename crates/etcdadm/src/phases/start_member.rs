@@ -18,6 +18,8 @@ const LIMIT: Duration = Duration::from_secs(600);
 
 /// How long members that are to start first are waited for.
 const PATIENCE: Duration = Duration::from_secs(15);
+/// The same, of members that nobody said to be joining: one may have been added and given up.
+const SHORT_PATIENCE: Duration = Duration::from_secs(3);
 
 /// Starts the member.
 pub(crate) struct StartMember<'c> {
@@ -83,22 +85,23 @@ impl StartMember<'_> {
         let list = seen
             .etcd()
             .members(&configuration.endpoints, &credentials)?;
-        let waits = |url: &&String| {
-            **url < own
-                && list
-                    .at_peer_url(url)
-                    .is_some_and(|member| !member.started())
-        };
-        let peer_urls: Vec<String> = configuration
-            .expected
+        let first = list
+            .members
             .iter()
-            .filter(waits)
-            .cloned()
-            .collect();
-        Ok((!peer_urls.is_empty()).then(|| etcd::Change::AwaitStarted {
+            .filter(|member| !member.started())
+            .flat_map(|member| member.peer_urls.iter());
+        let peer_urls: Vec<String> = first.filter(|url| **url < own).cloned().collect();
+        if peer_urls.is_empty() {
+            return Ok(None);
+        }
+        let expected = peer_urls
+            .iter()
+            .any(|url| configuration.expected.contains(url));
+        let patience = if expected { PATIENCE } else { SHORT_PATIENCE };
+        Ok(Some(etcd::Change::AwaitStarted {
             via: list.voter_urls(),
             peer_urls,
-            patience: PATIENCE,
+            patience,
         }))
     }
 

@@ -49,7 +49,7 @@ pub(crate) fn run(context: &mut Context, root: &Path, args: &InitArgs) -> Result
         Some(InitPhase::Phase { names, member }) => (member, names.as_slice()),
         None => (&args.member, [].as_slice()),
     };
-    let configuration = configure(root, member, &[])?;
+    let configuration = configure(root, member, &[], &[])?;
     let summary = with_machine(
         context,
         root,

@@ -58,7 +58,7 @@ pub(crate) fn run(context: &mut Context, root: &Path, args: &JoinArgs) -> Result
         }) => (member, endpoints, names.as_slice()),
         None => (&args.member, &args.endpoints, [].as_slice()),
     };
-    let configuration = configure(root, member, endpoints)?;
+    let configuration = configure(root, member, endpoints, &args.expected_members)?;
     if configuration.endpoints.is_empty() {
         return Err(cli::Error::from(Error::Configuration(
             "no member to join is named".to_owned(),

@@ -10,14 +10,15 @@ mod status;
 use std::path::Path;
 use std::time::SystemTime;
 
-use api::{Documents, EtcdConfiguration, MemberResult};
+use api::{Documents, EtcdConfiguration, ExpectedMember, MemberResult};
+use clap::CommandFactory;
 use cli::{Context, Tool};
 use etcd::{Client, Cluster, Observe, Picture};
-use host::{Host, Inspect, Local, Overlay};
+use host::{Host, Inspect, Local, Overlay, Phase};
 
 use crate::arguments::{Arguments, MemberArgs, Verb};
 use crate::machine::Note;
-use crate::{Configuration, Error, Machine, Record, paths};
+use crate::{Configuration, Error, Machine, Record, older, paths};
 
 pub(crate) fn run(context: &mut Context, arguments: &Arguments) -> Result<(), cli::Error> {
     match &arguments.verb {
@@ -32,6 +33,25 @@ pub(crate) fn run(context: &mut Context, arguments: &Arguments) -> Result<(), cl
         }
         Verb::Completion { shell } => cli::completion::<Arguments>(context, *shell),
     }
+}
+
+/// The command line, with the phases in the help of the verbs that walk them.
+pub(crate) fn command() -> clap::Command {
+    let nobody = Configuration::nobody();
+    let help = |phases: Vec<Box<dyn Phase<Machine<'static>> + '_>>| {
+        let phases: Vec<_> = phases.iter().map(AsRef::as_ref).collect();
+        format!("Phases, in this order:\n{}", cli::list_phases(&phases))
+    };
+    let (init, join) = (help(init::phases(&nobody)), help(join::phases(&nobody)));
+    Arguments::command()
+        .mut_subcommand("init", |verb| {
+            verb.after_help(init.clone())
+                .mut_subcommand("phase", |phase| phase.after_help(init))
+        })
+        .mut_subcommand("join", |verb| {
+            verb.after_help(join.clone())
+                .mut_subcommand("phase", |phase| phase.after_help(join))
+        })
 }
 
 fn tool(root: &Path) -> Tool {
@@ -84,6 +104,7 @@ fn configure(
     root: &Path,
     args: &MemberArgs,
     endpoints: &[String],
+    expected: &[String],
 ) -> Result<Configuration, cli::Error> {
     let documents = match &args.config {
         Some(path) => cli::read_documents(path)?,
@@ -98,7 +119,7 @@ fn configure(
         },
         (Some(document), None) => document,
         (None, Some(record)) => record.configuration,
-        (None, None) => EtcdConfiguration::default(),
+        (None, None) => older::configuration(&seen)?.unwrap_or_default(),
     };
     let args = args.clone();
     if let Some(name) = args.name {
@@ -106,6 +127,13 @@ fn configure(
     }
     if !endpoints.is_empty() {
         document.endpoints = endpoints.to_vec();
+    }
+    if !expected.is_empty() {
+        let member = |peer_url: &String| ExpectedMember {
+            name: peer_url.clone(),
+            peer_url: peer_url.clone(),
+        };
+        document.expected_members = expected.iter().map(member).collect();
     }
     document.version = args.version.or(document.version);
     document.address = args.bind_address.or(document.address);
@@ -145,49 +173,9 @@ fn recorded(root: &Path) -> Result<Configuration, Error> {
     let record = Record::read(&seen)?.map(|record| record.configuration);
     let document = match record {
         Some(document) => document,
-        None => written_by_others(&seen)?.ok_or(Error::NoMember)?,
+        None => older::configuration(&seen)?.ok_or(Error::NoMember)?,
     };
     Configuration::resolve(document, Default::default(), &seen, String::new())
-}
-
-/// The configuration that an environment file tells, as the older tool wrote it.
-fn written_by_others(seen: &dyn Inspect) -> Result<Option<EtcdConfiguration>, Error> {
-    let Some(text) = seen.read_text(Path::new(paths::ENVIRONMENT))? else {
-        return Ok(None);
-    };
-    let variables = systemd::parse_environment(&text);
-    let get = |key: &str| {
-        variables
-            .iter()
-            .find(|(k, _)| k == key)
-            .map(|(_, value)| value.as_str())
-    };
-    let (Some(name), Some(peer_url)) = (get("ETCD_NAME"), get("ETCD_INITIAL_ADVERTISE_PEER_URLS"))
-    else {
-        return Ok(None);
-    };
-    let split = |url: &str| -> Option<api::Endpoint> {
-        url.split(',')
-            .next()?
-            .trim_start_matches("https://")
-            .trim_end_matches('/')
-            .parse()
-            .ok()
-    };
-    let peer = split(peer_url);
-    let client = get("ETCD_ADVERTISE_CLIENT_URLS").and_then(split);
-    let mut document = EtcdConfiguration::default();
-    document.metadata.name = name.to_owned();
-    document.address = peer.as_ref().and_then(api::Endpoint::address);
-    document.peer_port = peer.and_then(|e| e.port).unwrap_or(document.peer_port);
-    document.client_port = client.and_then(|e| e.port).unwrap_or(document.client_port);
-    if let Some(data_dir) = get("ETCD_DATA_DIR") {
-        document.data_dir = data_dir.into();
-    }
-    if let Some(certs_dir) = get("ETCD_TRUSTED_CA_FILE").and_then(|path| Path::new(path).parent()) {
-        document.certs_dir = certs_dir.to_owned();
-    }
-    Ok(Some(document))
 }
 
 /// The member as the cluster sees it.

@@ -435,6 +435,8 @@ impl<B: Inspect> Host for Overlay<B> {
             Change::Run(run) => {
                 for condition in &run.makes {
                     match condition {
+                        // What is there is there already; that it changes is not said.
+                        Condition::Exists(path) if self.stat(path)?.is_some() => {}
                         Condition::Exists(path) => self.put(
                             path,
                             Entry::File {

@@ -56,6 +56,9 @@ pub use write_manifests::WriteManifests;
 pub use write_pki::WritePki;
 pub use write_vip_pod::WriteVipPod;
 
+#[cfg(test)]
+mod tests;
+
 use std::path::{Path, PathBuf};
 
 use host::{Inspect, Kind};

@@ -458,6 +458,30 @@ conntrack: {maxPerCore: 0, min: 0}
               }
             ]
           },
+          "controllerManager": {
+            "extraArgs": [
+              {
+                "name": "kube-api-qps",
+                "value": "100"
+              },
+              {
+                "name": "kube-api-burst",
+                "value": "200"
+              },
+              {
+                "name": "leader-elect-retry-period",
+                "value": "1s"
+              }
+            ]
+          },
+          "scheduler": {
+            "extraArgs": [
+              {
+                "name": "leader-elect-retry-period",
+                "value": "1s"
+              }
+            ]
+          },
           "etcd": {
             "external": {
               "endpoints": [

@@ -3,6 +3,7 @@
 //! Every call is cut off after a limit of ours, since the library's own timeouts do not bound all of them. A member list
 //! is preceded by a linearizable read on the same member, because the library asks for the list without that guarantee.
 
+use std::cell::RefCell;
 use std::future::Future;
 use std::time::{Duration, Instant};
 
@@ -19,13 +20,16 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(3);
 const CALL_LIMIT: Duration = Duration::from_secs(8);
 
 /// Talks to real members.
-#[derive(Debug, Default, Clone, Copy)]
-pub struct Client;
+#[derive(Debug, Default, Clone)]
+pub struct Client {
+    /// Who answered last, and is asked first the next time: one that is off costs its timeout once.
+    answered: RefCell<Option<String>>,
+}
 
 impl Client {
     /// Runs `call` on a connection to `endpoint`.
     fn call<T, F>(
-        self,
+        &self,
         endpoint: &str,
         credentials: &Credentials,
         name: &'static str,
@@ -65,29 +69,32 @@ impl Client {
         }
     }
 
-    /// Asks one endpoint after the other until one gives an answer that does not depend on the endpoint.
+    /// Asks one endpoint after the other until one gives an answer that does not depend on the endpoint. If none does,
+    /// the most telling trouble is told: a certificate that is refused comes before a host that is off.
     fn first<T>(
+        &self,
         endpoints: &[String],
         mut ask: impl FnMut(&str) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        let mut worst = Error::NoEndpoint;
-        for endpoint in endpoints {
-            match ask(endpoint) {
-                Ok(value) => return Ok(value),
-                Err(
-                    e @ (Error::Unreachable { .. }
-                    | Error::Untrusted { .. }
-                    | Error::Rejected { .. }
-                    | Error::Timeout { .. }
-                    | Error::Learner { .. }
-                    | Error::NoLeader
-                    | Error::EtcdTimeout(_)
-                    | Error::NotLeader { .. }),
-                ) => worst = e,
-                Err(e) => return Err(e),
+        let last = self.answered.borrow().clone();
+        let last = last.filter(|endpoint| endpoints.contains(endpoint));
+        let others = endpoints
+            .iter()
+            .filter(|endpoint| last.as_ref() != Some(endpoint));
+        let mut trouble = Error::NoEndpoint;
+        for endpoint in last.iter().chain(others) {
+            let error = match ask(endpoint) {
+                Err(error) if error.is_of_the_endpoint() => error,
+                answer => {
+                    *self.answered.borrow_mut() = Some(endpoint.clone());
+                    return answer;
+                }
+            };
+            if trouble == Error::NoEndpoint || trouble.is_passing() && !error.is_passing() {
+                trouble = error;
             }
         }
-        Err(worst)
+        Err(trouble)
     }
 }
 
@@ -131,7 +138,7 @@ impl Observe for Client {
         endpoints: &[String],
         credentials: &Credentials,
     ) -> Result<Membership, Error> {
-        Self::first(endpoints, |endpoint| {
+        self.first(endpoints, |endpoint| {
             self.call(
                 endpoint,
                 credentials,
@@ -213,7 +220,7 @@ impl Cluster for Client {
                 Ok(())
             }
             Change::Promote { via, id, waits, .. } => retry(change, *waits, note, || {
-                let asked = Self::first(via, |endpoint| {
+                let asked = self.first(via, |endpoint| {
                     self.call(
                         endpoint,
                         credentials,
@@ -223,23 +230,28 @@ impl Cluster for Client {
                 });
                 match asked {
                     Err(Error::AlreadyVoter) => Ok(()),
+                    Err(Error::MemberNotFound) => Err(not_known_yet()),
                     other => other,
                 }
             }),
             Change::Remove { via, id, waits, .. } => retry(change, *waits, note, || {
-                let asked = Self::first(via, |endpoint| {
+                let asked = self.first(via, |endpoint| {
                     self.call(endpoint, credentials, "member remove", |mut c| async move {
                         c.member_remove(*id).await.map(drop)
                     })
                 });
                 match asked {
-                    Err(Error::MemberNotFound) => Ok(()),
-                    // A timeout may have committed: ask again, and find it gone.
+                    // Gone already (a try that timed out may have been committed), or just added elsewhere.
+                    Err(Error::MemberNotFound) => {
+                        let list = self.members(via, credentials)?;
+                        let there = list.members.iter().any(|member| member.id == *id);
+                        if there { Err(not_known_yet()) } else { Ok(()) }
+                    }
                     other => other,
                 }
             }),
             Change::MoveLeader { via, to, waits, .. } => retry(change, *waits, note, || {
-                Self::first(via, |endpoint| {
+                self.first(via, |endpoint| {
                     self.call(endpoint, credentials, "leader change", |mut c| async move {
                         c.move_leader(*to).await.map(drop)
                     })
@@ -258,10 +270,6 @@ impl Cluster for Client {
                     match self.healthy(endpoint, credentials) {
                         // A learner that answers so is as healthy as it can be.
                         Err(Error::Learner { .. }) => Ok(()),
-                        // A member that is just starting or ending may cut connections, too.
-                        Err(Error::Rejected { endpoint, detail }) => {
-                            Err(Error::Unreachable { endpoint, detail })
-                        }
                         other => other,
                     }
                 })
@@ -275,7 +283,7 @@ impl Cluster for Client {
 
 impl Client {
     fn add_learner(
-        self,
+        &self,
         via: &[String],
         peer_url: &str,
         credentials: &Credentials,
@@ -284,7 +292,7 @@ impl Client {
         change: &Change,
     ) -> Result<(), Error> {
         retry(change, waits, note, || {
-            let asked = Self::first(via, |endpoint| {
+            let asked = self.first(via, |endpoint| {
                 self.call(
                     endpoint,
                     credentials,
@@ -305,7 +313,7 @@ impl Client {
 
     /// Waits for other members to be as they should; when they are not in time, all goes on, only slower.
     fn await_others(
-        self,
+        &self,
         via: &[String],
         others: &[String],
         patience: Duration,
@@ -361,6 +369,11 @@ const STARTED: Wait = Wait {
     what: "started first",
     done: |member| member.is_none_or(Member::started),
 };
+
+/// A change of the membership reaches one member after the other.
+fn not_known_yet() -> Error {
+    Error::EtcdTimeout("the member is not known everywhere yet".to_owned())
+}
 
 /// Tries until it succeeds, fails for good, or the time is over; tells each new reason once.
 fn retry(

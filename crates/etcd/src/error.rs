@@ -115,15 +115,33 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether the same may well succeed a moment later: worth waiting for.
+    /// Whether the same may well succeed a moment later: worth waiting for. A member that is starting or ending cuts
+    /// connections, too, and a learner becomes a voter.
     pub fn is_passing(&self) -> bool {
         matches!(
             self,
             Self::Unreachable { .. }
+                | Self::Rejected { .. }
+                | Self::Learner { .. }
                 | Self::Timeout { .. }
                 | Self::NotInSync
                 | Self::Unhealthy
                 | Self::TooManyLearners
+                | Self::NoLeader
+                | Self::EtcdTimeout(_)
+                | Self::NotLeader { .. }
+        )
+    }
+
+    /// Whether another endpoint of the same cluster may well answer otherwise.
+    pub(crate) fn is_of_the_endpoint(&self) -> bool {
+        matches!(
+            self,
+            Self::Unreachable { .. }
+                | Self::Untrusted { .. }
+                | Self::Rejected { .. }
+                | Self::Timeout { .. }
+                | Self::Learner { .. }
                 | Self::NoLeader
                 | Self::EtcdTimeout(_)
                 | Self::NotLeader { .. }

@@ -268,6 +268,7 @@ impl Explain for Error {
             Self::CannotTell { .. } => one(
                 "name a reachable member (`etcdadm reset https://ADDRESS:2379`), or add --skip-remove-member and remove the member from the cluster yourself",
             ),
+            Self::Etcd(etcd::Error::Deadline { last, .. }) => Self::Etcd((**last).clone()).hints(),
             Self::LosesQuorum { .. } => one("bring the other members up first"),
             Self::Etcd(etcd::Error::Rejected { .. }) => one(
                 "check that the authority in this host's certificate folder is the cluster's, and that the clocks agree",

@@ -81,10 +81,10 @@ fn with_machine<T>(
     };
     let (mut client, mut twin);
     let etcd: &mut dyn Cluster = if dry_run {
-        twin = Picture::over(Client);
+        twin = Picture::over(Client::default());
         &mut twin
     } else {
-        client = Client;
+        client = Client::default();
         &mut client
     };
     let mut progress = context.progress.clone();
@@ -187,7 +187,7 @@ fn member_result(
     let credentials = crate::machine::credentials(seen, configuration.certs_dir())?;
     let mut ask = vec![configuration.local_url()];
     ask.extend(configuration.endpoints.iter().cloned());
-    let list = Client.members(&ask, &credentials)?;
+    let list = Client::default().members(&ask, &credentials)?;
     let peer_url = configuration.peer_url();
     let data_dir = || configuration.data_dir().to_owned();
     let member = list.at_peer_url(&peer_url).ok_or_else(|| Error::Removed {

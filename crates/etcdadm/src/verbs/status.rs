@@ -40,7 +40,9 @@ pub(crate) fn run(context: &mut Context, root: &Path) -> Result<(), cli::Error> 
     let credentials = crate::machine::credentials(&Local::new(root), configuration.certs_dir())?;
     let mut ask = vec![configuration.local_url()];
     ask.extend(configuration.endpoints.iter().cloned());
-    let list = Client.members(&ask, &credentials).map_err(Error::from)?;
+    let list = Client::default()
+        .members(&ask, &credentials)
+        .map_err(Error::from)?;
     let lines: Vec<MemberLine> = std::thread::scope(|scope| {
         // All at once: one that is down costs its timeout once, not once a member.
         let threads: Vec<_> = list
@@ -79,9 +81,9 @@ pub(crate) fn run(context: &mut Context, root: &Path) -> Result<(), cli::Error> 
 fn line(member: &Member, credentials: &etcd::Credentials) -> MemberLine {
     let looked = match member.client_urls.first() {
         None => Err("never started".to_owned()),
-        Some(url) => Client
+        Some(url) => Client::default()
             .status(url, credentials)
-            .and_then(|status| match Client.healthy(url, credentials) {
+            .and_then(|status| match Client::default().healthy(url, credentials) {
                 Ok(()) | Err(etcd::Error::Learner { .. }) => Ok(status),
                 Err(error) => Err(error),
             })

@@ -136,7 +136,7 @@ pub(crate) fn taint_object(text: &str) -> Value {
 #[must_use]
 pub(crate) fn etcd_files(settings: &Settings) -> [PathBuf; 3] {
     let etcd = &settings.config.etcd;
-    let handed = settings.credentials.contains_key("etcd/ca.crt");
+    let handed = settings.etcd_handed;
     let or = |said: &Option<PathBuf>, pki: &str, etcdadm: &str| match said {
         Some(path) => path.clone(),
         None if handed => Path::new(paths::PKI).join(pki),

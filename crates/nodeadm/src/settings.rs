@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::artifacts::{self, Artifacts, Wanted};
 use crate::facts::Network;
 use crate::record::Record;
-use crate::{Error, kubeadm};
+use crate::{Error, kubeadm, paths};
 
 /// Names that a `Credentials` document may hold for nodeadm; all but `token` lie in kubeadm's PKI folder.
 pub(crate) const CREDENTIALS: [&str; 10] = [
@@ -75,6 +75,8 @@ pub struct Settings {
     pub foreign: Vec<Foreign>,
     /// Certificates, keys, a token.
     pub credentials: BTreeMap<String, Secret>,
+    /// Whether the etcd certificates of a control plane were handed over, now or in an earlier run.
+    pub etcd_handed: bool,
     /// What is installed.
     pub artifacts: Artifacts,
     /// Where it is installed from.
@@ -162,7 +164,9 @@ impl Settings {
         )?;
         config.components = artifacts::versions(&artifacts);
         let first = overrides.first;
+        let handed = seen.stat(&Path::new(paths::PKI).join("etcd/ca.crt"))?.is_some();
         Ok(Self {
+            etcd_handed: handed || credentials.contains_key("etcd/ca.crt"),
             first,
             config,
             version,
@@ -196,6 +200,7 @@ impl Settings {
             api,
             foreign,
             credentials: BTreeMap::new(),
+            etcd_handed: false,
             artifacts: Artifacts::default(),
             store: Store::new(root),
             arch: architecture(),
@@ -415,6 +420,7 @@ pub(crate) mod tests {
             api: "10.77.0.11:6443".to_owned(),
             foreign: documents.foreign.clone(),
             credentials: credentials(Some(&documents)).unwrap(),
+            etcd_handed: false,
             artifacts: Artifacts {
                 kubernetes: stored("kubernetes", &["kubeadm", "kubelet", "kubectl"]),
                 containerd: stored("containerd", &["containerd.tar.gz"]),

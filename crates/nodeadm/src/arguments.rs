@@ -207,7 +207,27 @@ pub struct ListArgs {
 pub struct DownloadArgs {
     /// A file of versions with pinned digests, as `cctl bundle create` takes it
     #[arg(long, value_name = "FILE")]
-    pub versions: String,
+    pub versions: Option<String>,
+
+    /// Instead of a file: this Kubernetes release, and what goes with it
+    #[arg(long, value_name = "VERSION", conflicts_with = "versions")]
+    pub kubernetes_version: Option<Version>,
+
+    /// Where to fetch from instead of upstream: a URL, oci://REGISTRY, or a path; may be given more than once
+    #[arg(long = "mirror", value_name = "MIRROR")]
+    pub mirrors: Vec<String>,
+
+    /// The certificate authorities of the mirrors
+    #[arg(long, value_name = "FILE")]
+    pub ca_file: Option<PathBuf>,
+
+    /// A proxy for upstream's places
+    #[arg(long, value_name = "URL")]
+    pub proxy: Option<String>,
+
+    /// Take what upstream has where no digest is pinned
+    #[arg(long)]
+    pub trust_upstream: bool,
 }
 
 /// config.

@@ -43,11 +43,32 @@ pub use settings::{Overrides, Settings};
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches};
 
 /// Parses the command line and runs the verb.
 #[must_use]
 pub fn run(environment: &cli::Environment) -> ExitCode {
-    let arguments = arguments::Arguments::parse();
+    let matches = command().get_matches();
+    let arguments = match arguments::Arguments::from_arg_matches(&matches) {
+        Ok(arguments) => arguments,
+        Err(error) => error.exit(),
+    };
     cli::run(&arguments.common, environment, |context| verbs::run(context, &arguments))
+}
+
+/// The command line, each verb's help naming its phases.
+#[must_use]
+pub fn command() -> clap::Command {
+    let phases = |phases: verbs::Phases| format!("Phases:\n{}", cli::list_phases(phases));
+    let join = format!(
+        "Phases of a worker:\n{}\nPhases of a control plane:\n{}",
+        cli::list_phases(verbs::join::WORKER),
+        cli::list_phases(verbs::join::CONTROL_PLANE)
+    );
+    arguments::Arguments::command()
+        .mut_subcommand("init", |verb| verb.after_help(phases(verbs::init::PHASES)))
+        .mut_subcommand("join", |verb| verb.after_help(join))
+        .mut_subcommand("prepare", |verb| verb.after_help(phases(verbs::prepare::PHASES)))
+        .mut_subcommand("reset", |verb| verb.after_help(phases(verbs::reset::PHASES)))
+        .mut_subcommand("preflight", |verb| verb.after_help(format!("Checks:\n{}", preflight::list())))
 }

@@ -58,6 +58,12 @@ pub(crate) fn run(seen: &dyn Inspect, settings: &Settings) -> Vec<Check> {
     CHECKS.iter().map(|check| one(check, seen, settings)).collect()
 }
 
+/// The checks, a line each, for a help text.
+#[must_use]
+pub(crate) fn list() -> String {
+    CHECKS.iter().map(|check| format!("  {:<11} {}\n", check.name, check.about)).collect()
+}
+
 fn one(check: &HostCheck, seen: &dyn Inspect, settings: &Settings) -> Check {
     let ignored = settings.config.ignore_preflight_errors.iter().any(|name| name.eq_ignore_ascii_case(check.name));
     let unless_ignored = |verdict| if ignored { Verdict::Ignored } else { verdict };

@@ -29,6 +29,7 @@ impl Pending {
     pub fn new(target: &Path, mode: u32) -> Result<Self, Error> {
         let folder = target.parent().unwrap_or(Path::new("/"));
         let name = target.file_name().unwrap_or_default().to_string_lossy();
+        clear_leftovers(folder, &name)?;
         let unique = COUNTER.fetch_add(1, Ordering::Relaxed);
         let temporary = folder.join(format!(".{name}.{}-{unique}.tmp", std::process::id()));
         // What a killed run with the same process id left is nobody's.
@@ -108,6 +109,46 @@ impl Drop for Pending {
     }
 }
 
+/// Removes what killed processes left beside the place of `name`: it may be a whole key. What a process that lives is
+/// writing there stays.
+fn clear_leftovers(folder: &Path, name: &str) -> Result<(), Error> {
+    let processes = Path::new("/proc");
+    // No folder: the writing itself will say so. No /proc: nobody can be told to be dead.
+    let Some(entries) = fs::read_dir(folder)
+        .ok()
+        .filter(|_| processes.join("self").exists())
+    else {
+        return Ok(());
+    };
+    for entry in entries.flatten() {
+        let entry_name = entry.file_name();
+        let Some(writer) = entry_name.to_str().and_then(|entry| writer(entry, name)) else {
+            continue;
+        };
+        if processes.join(writer).exists() {
+            continue;
+        }
+        if let Err(source) = fs::remove_file(entry.path())
+            && source.kind() != io::ErrorKind::NotFound
+        {
+            return Err(Error::File {
+                action: "remove",
+                path: entry.path(),
+                source,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// The id of the process that writes `name` into the temporary file `entry`, if it is one.
+fn writer<'e>(entry: &'e str, name: &str) -> Option<&'e str> {
+    let rest = entry.strip_prefix('.')?.strip_prefix(name)?;
+    let (process, count) = rest.strip_prefix('.')?.strip_suffix(".tmp")?.split_once('-')?;
+    let number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    (number(process) && number(count)).then_some(process)
+}
+
 /// Writes `content` at `target` so that a reader, or a host that lost power, finds the old file or the new one.
 ///
 /// # Errors
@@ -154,6 +195,25 @@ mod tests {
             );
         }
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_a_killed_writer_left_goes_with_the_next_writing() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("key");
+        let living = Pending::new(&path, 0o600).unwrap();
+        // No process has a number as large as this.
+        for name in [".key.999999999-3.tmp", ".key.old.999999999-3.tmp", ".key.x-3.tmp"] {
+            fs::write(dir.path().join(name), "secret").unwrap();
+        }
+        write_atomically(&path, 0o600, b"new").unwrap();
+        living.commit().unwrap();
+        let mut names: Vec<_> = fs::read_dir(dir.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        names.sort();
+        assert_eq!(names, [".key.old.999999999-3.tmp", ".key.x-3.tmp", "key"]);
     }
 
     #[test]

@@ -4,6 +4,13 @@ use std::path::{Path, PathBuf};
 
 use crate::Error;
 
+/// This machine and the hosts of its labs, as release files name it.
+const ARCH: &str = if cfg!(target_arch = "aarch64") {
+    "arm64"
+} else {
+    "amd64"
+};
+
 /// Where the things lie that tests put on hosts.
 #[derive(Debug, Clone)]
 pub struct Equipment {
@@ -42,20 +49,34 @@ impl Equipment {
         self.supplies.join("bundle.oci")
     }
 
+    /// An etcd release as upstream publishes it; `version` as `3.7.3`.
+    #[must_use]
+    pub fn etcd(&self, version: &str) -> PathBuf {
+        self.supplies.join(format!(
+            "mirror/github.com/etcd-io/etcd/releases/download/v{version}/{}.tar.gz",
+            Self::etcd_name(version)
+        ))
+    }
+
+    /// The name of a release's archive without its suffix, which is that of the folder in it, too.
+    #[must_use]
+    pub fn etcd_name(version: &str) -> String {
+        format!("etcd-v{version}-linux-{ARCH}")
+    }
+
+    /// An OCI layout with the releases of etcd that the bundle does not have.
+    #[must_use]
+    pub fn etcd_layout(&self) -> PathBuf {
+        self.supplies.join("etcd.oci")
+    }
+
     /// kubectl, for the admin's machine.
     ///
     /// # Errors
     /// The supplies have none.
     pub fn kubectl(&self) -> Result<PathBuf, Error> {
         let releases = self.supplies.join("mirror/dl.k8s.io/release");
-        newest(&releases).map(|version| {
-            let arch = if cfg!(target_arch = "aarch64") {
-                "arm64"
-            } else {
-                "amd64"
-            };
-            version.join(format!("bin/linux/{arch}/kubectl"))
-        })
+        newest(&releases).map(|version| version.join(format!("bin/linux/{ARCH}/kubectl")))
     }
 }
 

@@ -29,6 +29,20 @@ pub enum Error {
         /// What it printed.
         text: String,
     },
+    /// The member list is not as it should be.
+    #[error("the member on {host} lists {found}")]
+    Members {
+        /// Who tells it.
+        host: String,
+        /// What it tells.
+        found: String,
+    },
+    /// No hosts to work on.
+    #[error("no hosts were given")]
+    NoHosts,
+    /// The seed of samples.
+    #[error("KLUSTERKIT_SEED is not a number: {0:?}")]
+    Seed(String),
     /// The tests were started without what they need.
     #[error("{0} is not set: whole-host tests are run by `cargo xtask test`")]
     NotEquipped(&'static str),

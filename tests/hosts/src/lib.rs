@@ -12,10 +12,18 @@ mod admin;
 mod cluster;
 mod equipment;
 mod error;
+mod listing;
+mod load;
+mod members;
+mod sweep;
 mod web;
 
 pub use admin::{Admin, Outage};
 pub use cluster::{ClusterFile, VIP};
 pub use equipment::Equipment;
 pub use error::Error;
+pub use listing::Listing;
+pub use load::{Load, Written};
+pub use members::{ETCDADM, MemberLine, Members, client_url, peer_url, side_by_side};
+pub use sweep::Sweep;
 pub use web::Web;

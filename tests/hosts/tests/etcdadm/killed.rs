@@ -1,0 +1,326 @@
+//! Joins that are cut off: killed at a step, or with the host's power. The next run ends in the same healthy cluster, with
+//! the same files on the host, as one that nobody disturbed.
+//!
+//! A point is hit exactly, by letting strace send the signal when etcdadm makes its Nth call of a kind: the journal's sync, of
+//! which there is one before each change, or the renaming that gives a written file its place.
+
+use std::fmt;
+use std::time::Duration;
+
+use hosts::{ETCDADM, Listing, Members, Sweep};
+use lab::{Base, Host, Run, wait_until};
+use serde_json::Value;
+
+use crate::{Ground, NEWEST, OLDEST, timed};
+
+/// Points of the sweep that a run takes by default.
+const SAMPLE: usize = 6;
+/// Where strace writes: nothing that a listing shows.
+const TRACE: &str = "/run/trace";
+const JOURNAL: &str = "/var/lib/etcdadm/journal";
+
+#[test]
+#[ignore = "whole hosts: run by `cargo xtask test`"]
+fn a_join_that_was_killed_is_finished_by_the_next() {
+    let cache = Base::ensure().unwrap().root().parent().unwrap().to_owned();
+    for version in [NEWEST, OLDEST] {
+        let sweep = Sweep::from_environment("etcdadm-join", version, &cache).unwrap();
+        if version != NEWEST && !sweep.is_whole() {
+            println!("*** not on etcd {version}: only the whole sweep goes there ***");
+            continue;
+        }
+        let ground = Ground::new("killed", 3);
+        let trial = Trial::new(&ground, version);
+        let subject = trial.subject();
+        sweep
+            .run(&subject, &trial.points, SAMPLE, |_, point| {
+                timed("  all of it", || trial.killed_at(point));
+            })
+            .unwrap();
+    }
+}
+
+#[test]
+#[ignore = "whole hosts: run by `cargo xtask test`"]
+fn a_join_whose_host_lost_power_is_finished_by_the_next() {
+    let ground = Ground::new("power", 3);
+    let trial = Trial::new(&ground, NEWEST);
+    // In the midst of installing; known to the cluster, and nothing of it written; running as a learner.
+    let inside = |point: &&Point| point.call == Call::Rename && point.what == "/opt/bin/etcdctl";
+    let first_of =
+        |phase: &'static str| move |point: &&Point| point.what.starts_with(&format!("[{phase}]"));
+    for point in [
+        trial.points.iter().find(inside),
+        trial.points.iter().find(first_of("write-configuration")),
+        trial.points.iter().find(first_of("promote-member")),
+    ] {
+        let point = point.expect("a join comes by here");
+        println!("{point}");
+        timed("  all of it", || trial.lost_power_at(point));
+    }
+}
+
+/// What etcdadm is about to do when it is cut off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Call {
+    /// Make a change that stands in the journal already.
+    Sync,
+    /// Give a file its place that is written beside it.
+    Rename,
+}
+
+impl Call {
+    /// As strace knows it, on all architectures.
+    fn pattern(self) -> &'static str {
+        match self {
+            Self::Sync => "fdatasync",
+            Self::Rename => "/^rename",
+        }
+    }
+}
+
+/// Where a join is cut off.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Point {
+    call: Call,
+    /// Which call of this kind, from 1.
+    nth: usize,
+    /// What is not done then: a line of the journal, or the name of a file.
+    what: String,
+}
+
+impl fmt::Display for Point {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.call {
+            Call::Sync => write!(f, "journal line {}, before: {}", self.nth, self.what),
+            Call::Rename => write!(f, "renaming {}, before: {}", self.nth, self.what),
+        }
+    }
+}
+
+/// A cluster of two, and a third host that joins it again and again.
+struct Trial<'g> {
+    ground: &'g Ground,
+    members: Members<'g>,
+    /// The third host before it joins.
+    bare: Listing,
+    /// The third host after a join that nobody disturbed.
+    joined: Listing,
+    /// Where such a join comes by.
+    points: Vec<Point>,
+}
+
+impl<'g> Trial<'g> {
+    fn new(ground: &'g Ground, version: &str) -> Self {
+        let members = ground.members(version);
+        members.equip_all(&ground.hosts).unwrap();
+        members.form(&ground.hosts[..2]).unwrap();
+        let mut trial = Self {
+            ground,
+            members,
+            bare: Listing::default(),
+            joined: Listing::default(),
+            points: Vec::new(),
+        };
+        trial.prepare();
+        trial.bare = trial.listing();
+        let trace = format!("trace={},{}", Call::Sync.pattern(), Call::Rename.pattern());
+        trial.traced(&["-e", &trace]).check().unwrap();
+        trial.check_joined();
+        trial.joined = trial.listing();
+        trial.points = trial.points_passed();
+        trial.reset();
+        trial
+    }
+
+    fn host(&self) -> &Host {
+        &self.ground.hosts[2]
+    }
+
+    /// The files that count: all but the insides of data that was set aside, and etcdadm's own lock
+    /// and journal.
+    fn listing(&self) -> Listing {
+        let listing = Listing::of(self.host()).unwrap().shape();
+        let listing = listing.without(&["/var/lib/etcdadm/lock", JOURNAL]);
+        listing.without_exactly("/var/lib/etcdadm")
+    }
+
+    /// Program and release, by which earlier results count or do not.
+    fn subject(&self) -> String {
+        let programs = [
+            self.members.equipment().tool("etcdadm"),
+            self.members.archive(),
+        ];
+        let sums = self.ground.lab.run(["sha256sum", "--"]).args(programs);
+        let text = sums.text().unwrap();
+        let digests: Vec<&str> = text
+            .lines()
+            .filter_map(|line| line.split(' ').next())
+            .collect();
+        digests.join(" ")
+    }
+
+    /// The host as an admin prepares it: the authority is there, and nothing that an earlier join and reset left.
+    fn prepare(&self) {
+        let host = self.host();
+        for place in ["/var/lib", "/etc/etcd/pki"] {
+            host.exec(["mkdir", "-p", place]).check().unwrap();
+            let find = ["find", place, "-maxdepth", "1", "-name", "*.set-aside-*"];
+            let words = ["-exec", "rm", "-r", "{}", "+"];
+            host.exec(find.into_iter().chain(words)).check().unwrap();
+        }
+        host.exec(["rm", "-f", JOURNAL]).check().unwrap();
+        self.members
+            .share_authority(&self.ground.hosts[0], &self.ground.hosts[2..])
+            .unwrap();
+    }
+
+    /// `etcdadm join` under strace.
+    fn traced(&self, how: &[&str]) -> Run {
+        let strace = ["strace", "-qq", "-o", TRACE];
+        let join = self.members.join_words(&self.ground.hosts[0]);
+        let join = [ETCDADM].into_iter().chain(join.iter().map(String::as_str));
+        self.host()
+            .exec(strace.into_iter().chain(how.iter().copied()).chain(join))
+    }
+
+    /// `etcdadm join` that gets a signal at this point.
+    fn struck(&self, point: &Point, signal: &str) -> Run {
+        let pattern = point.call.pattern();
+        let trace = format!("trace={pattern}");
+        let inject = format!("inject={pattern}:signal={signal}:when={}", point.nth);
+        self.traced(&["-e", &trace, "-e", &inject])
+    }
+
+    fn points_passed(&self) -> Vec<Point> {
+        let journal = self.journal();
+        let steps = journal.iter().enumerate().map(|(n, what)| Point {
+            call: Call::Sync,
+            nth: n + 1,
+            what: what.clone(),
+        });
+        let trace = self.host().read(TRACE).unwrap();
+        // rename("…/.name.12-3.tmp", "…/name") = 0
+        let renamed = trace
+            .lines()
+            .filter(|line| line.starts_with("rename"))
+            .filter_map(|line| line.split('"').nth(3));
+        let renamings = renamed.enumerate().map(|(n, name)| Point {
+            call: Call::Rename,
+            nth: n + 1,
+            what: name.to_owned(),
+        });
+        let points: Vec<Point> = steps.chain(renamings).collect();
+        let synced = trace
+            .lines()
+            .filter(|line| line.starts_with("fdatasync"))
+            .count();
+        assert_eq!(
+            synced,
+            journal.len(),
+            "one sync for each line of the journal"
+        );
+        println!(
+            "a join makes {} journaled steps and {} renamings",
+            journal.len(),
+            points.len() - journal.len()
+        );
+        points
+    }
+
+    /// The journal's lines, in words that are the same each time.
+    fn journal(&self) -> Vec<String> {
+        let text = self.host().read(JOURNAL).unwrap();
+        let line = |line: &str| {
+            let line: Value = serde_json::from_str(line).unwrap();
+            match line["entry"].as_str() {
+                Some("change") => {
+                    let words = line["words"].as_str().unwrap_or_default();
+                    let words = words.split(" (").next().unwrap_or_default();
+                    format!("[{}] {words}", line["phase"].as_str().unwrap_or_default())
+                }
+                entry => entry.unwrap_or_default().to_owned(),
+            }
+        };
+        text.lines().map(line).collect()
+    }
+
+    fn check_joined(&self) {
+        self.members.check_healthy(&self.ground.hosts).unwrap();
+    }
+
+    /// Makes sure that the run was cut off at `point` and not elsewhere.
+    fn check_cut_off(&self, point: &Point) {
+        let journal = self.journal();
+        assert_ne!(
+            journal.last().map(String::as_str),
+            Some("failed"),
+            "{journal:?}"
+        );
+        match point.call {
+            Call::Sync => assert_eq!(
+                (journal.len(), journal.last()),
+                (point.nth, Some(&point.what))
+            ),
+            Call::Rename => {
+                assert_ne!(
+                    journal.last().map(String::as_str),
+                    Some("end"),
+                    "{journal:?}"
+                );
+            }
+        }
+    }
+
+    fn killed_at(&self, point: &Point) {
+        let output = self.struck(point, "SIGKILL").output().unwrap();
+        assert!(!output.success(), "it was not killed");
+        self.check_cut_off(point);
+        self.finish(point);
+    }
+
+    fn lost_power_at(&self, point: &Point) {
+        let host = self.host();
+        let mut join = self.struck(point, "SIGSTOP").spawn().unwrap();
+        let stopped = || {
+            let states = host
+                .nsexec(["ps", "-C", "etcdadm", "-o", "state="])?
+                .output()?;
+            // Stopped by the signal, as strace sees it.
+            Ok(matches!(states.text().as_str(), "t" | "T"))
+        };
+        let what = format!("etcdadm to be stopped at {point}");
+        wait_until(&what, Duration::from_secs(60), stopped).unwrap();
+        self.check_cut_off(point);
+        host.power_loss().unwrap();
+        drop(join.wait());
+        host.boot().unwrap();
+        host.wait_ssh().unwrap();
+        self.finish(point);
+    }
+
+    /// The second run: the same cluster, the same files; and the host is made ready for the next point.
+    fn finish(&self, point: &Point) {
+        let join = self.members.join(self.host(), &self.ground.hosts[0]);
+        let joined = timed("  the next join", || join.check());
+        joined.unwrap_or_else(|error| panic!("{point}: {error}"));
+        self.check_joined();
+        let differs = self.listing().since(&self.joined);
+        assert_eq!(differs, "", "cut off at {point}, it ended with other files");
+        self.reset();
+    }
+
+    fn reset(&self) {
+        timed("  reset", || {
+            self.members.etcdadm(self.host(), ["reset"]).check()
+        })
+        .unwrap();
+        self.members.check_healthy(&self.ground.hosts[..2]).unwrap();
+        self.prepare();
+        assert_eq!(
+            self.listing().since(&self.bare),
+            "",
+            "the reset left something behind"
+        );
+    }
+}

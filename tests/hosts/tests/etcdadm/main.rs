@@ -1,0 +1,61 @@
+//! etcdadm alone, on whole hosts: clusters that grow and shrink, runs that are cut off, bad input, and what a reset leaves.
+//!
+//! No `cctl` takes part: what is typed here is what an admin types on the hosts.
+#![expect(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a test: it says how long things took, and ends where they go wrong"
+)]
+
+mod growth;
+mod killed;
+mod refused;
+mod removed;
+
+use std::time::Instant;
+
+use hosts::{Equipment, Members};
+use lab::{Base, Host, HostSpec, Lab, LabConfig};
+
+/// The newest release, which is used where the release makes no difference.
+const NEWEST: &str = "3.7.3";
+/// A release of the layout beside the bundle.
+const BESIDE: &str = "3.6.16";
+/// The oldest, whose members take one learner at a time.
+const OLDEST: &str = "3.5.35";
+
+/// A lab with equipped hosts.
+struct Ground {
+    folder: tempfile::TempDir,
+    lab: Lab,
+    hosts: Vec<Host>,
+}
+
+impl Ground {
+    fn new(name: &str, count: u8) -> Self {
+        let folder = tempfile::Builder::new()
+            .prefix("klusterkit-")
+            .tempdir_in("/var/tmp")
+            .unwrap();
+        let base = Base::ensure().unwrap();
+        let name = format!("etcdadm-{name}");
+        let lab = Lab::create(LabConfig::new(name, folder.path().join("lab"), &base)).unwrap();
+        let hosts = lab.up(count, HostSpec::default()).unwrap();
+        Self { folder, lab, hosts }
+    }
+
+    /// The admin of a cluster that runs this release.
+    fn members(&self, version: &str) -> Members<'_> {
+        let equipment = Equipment::from_environment().unwrap();
+        let folder = self.folder.path().join("admin");
+        Members::new(&self.lab, equipment, version, folder).unwrap()
+    }
+}
+
+/// Does it and says how long it took.
+fn timed<T>(what: &str, work: impl FnOnce() -> T) -> T {
+    let start = Instant::now();
+    let result = work();
+    println!("{what}: {:.1} s", start.elapsed().as_secs_f32());
+    result
+}

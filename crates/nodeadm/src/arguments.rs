@@ -12,7 +12,12 @@ use crate::settings::Overrides;
 
 /// Makes a Kubernetes node out of a host that has only systemd, and takes it down again
 #[derive(Debug, Parser)]
-#[command(name = "nodeadm", version, disable_version_flag = true, max_term_width = 120)]
+#[command(
+    name = "nodeadm",
+    version,
+    disable_version_flag = true,
+    max_term_width = 120
+)]
 pub struct Arguments {
     /// Options of every verb.
     #[command(flatten)]

@@ -75,27 +75,40 @@ pub(crate) fn newest(entries: &[Entry], component: &str, arch: &str) -> Option<S
 
 /// The numbers of a version or tag, by which it is newer or older than another.
 fn numbers(text: &str) -> Vec<u64> {
-    text.split(|c: char| !c.is_ascii_digit()).filter_map(|digits| digits.parse().ok()).collect()
+    text.split(|c: char| !c.is_ascii_digit())
+        .filter_map(|digits| digits.parse().ok())
+        .collect()
 }
 
 /// Finds everything in the store, or names all that it lacks.
 ///
 /// # Errors
 /// [`Error::Missing`]; when the store cannot be read.
-pub(crate) fn find(store: &Store, seen: &dyn Inspect, wanted: &Wanted<'_>) -> Result<Artifacts, Error> {
+pub(crate) fn find(
+    store: &Store,
+    seen: &dyn Inspect,
+    wanted: &Wanted<'_>,
+) -> Result<Artifacts, Error> {
     let entries = store.entries(seen)?;
     let mut missing = Vec::new();
-    let mut component = |name: &str, version: Option<&String>| -> Result<Option<StoredComponent>, Error> {
-        let version = version.cloned().or_else(|| newest(&entries, name, wanted.arch));
-        let found = match &version {
-            Some(version) => store.component(seen, name, version, wanted.arch)?,
-            None => None,
+    let mut component =
+        |name: &str, version: Option<&String>| -> Result<Option<StoredComponent>, Error> {
+            let version = version
+                .cloned()
+                .or_else(|| newest(&entries, name, wanted.arch));
+            let found = match &version {
+                Some(version) => store.component(seen, name, version, wanted.arch)?,
+                None => None,
+            };
+            if found.is_none() {
+                missing.push(
+                    format!("{name} {}", version.unwrap_or_default())
+                        .trim_end()
+                        .to_owned(),
+                );
+            }
+            Ok(found)
         };
-        if found.is_none() {
-            missing.push(format!("{name} {}", version.unwrap_or_default()).trim_end().to_owned());
-        }
-        Ok(found)
-    };
     let chosen = &wanted.config.components;
     let mut artifacts = Artifacts {
         kubernetes: component("kubernetes", Some(&wanted.version))?,
@@ -113,22 +126,46 @@ pub(crate) fn find(store: &Store, seen: &dyn Inspect, wanted: &Wanted<'_>) -> Re
     let references: Vec<&str> = entries
         .iter()
         .filter_map(|entry| match entry {
-            Entry::Image(image) if image.is(&image.reference, wanted.arch) => Some(image.reference.as_str()),
+            Entry::Image(image) if image.is(&image.reference, wanted.arch) => {
+                Some(image.reference.as_str())
+            }
             _ => None,
         })
         .collect();
-    artifacts.images = images(wanted, artifacts.flannel.as_ref(), &references, &mut missing);
+    artifacts.images = images(
+        wanted,
+        artifacts.flannel.as_ref(),
+        &references,
+        &mut missing,
+    );
     missing.sort();
-    if missing.is_empty() { Ok(artifacts) } else { Err(Error::Missing { store: store.path().to_owned(), missing }) }
+    if missing.is_empty() {
+        Ok(artifacts)
+    } else {
+        Err(Error::Missing {
+            store: store.path().to_owned(),
+            missing,
+        })
+    }
 }
 
 fn read_flannel(seen: &dyn Inspect, stored: &StoredComponent) -> Result<Flannel, Error> {
-    let file = stored.file("kube-flannel.yml").or_else(|| stored.files.first());
+    let file = stored
+        .file("kube-flannel.yml")
+        .or_else(|| stored.files.first());
     let path = file.map_or_else(|| Path::new("kube-flannel.yml"), |file| &file.path);
-    let fault = |what: String| Error::File { path: path.to_owned(), what };
-    let text = seen.read_text(path)?.ok_or_else(|| fault("it is not there".to_owned()))?;
+    let fault = |what: String| Error::File {
+        path: path.to_owned(),
+        what,
+    };
+    let text = seen
+        .read_text(path)?
+        .ok_or_else(|| fault("it is not there".to_owned()))?;
     let objects = flannel::objects(&text).map_err(|error| fault(error.to_string()))?;
-    Ok(Flannel { version: stored.version.clone(), objects })
+    Ok(Flannel {
+        version: stored.version.clone(),
+        objects,
+    })
 }
 
 fn images(
@@ -141,36 +178,68 @@ fn images(
     let known = wanted.version.parse().ok().and_then(kubeadm_defaults);
     // One tag in the store: that one. Several: the one that kubeadm wants. Else the newest.
     let tagged = |name: &str, usual: Option<&str>| -> String {
-        let tags: Vec<&str> =
-            there.iter().filter_map(|image| image.strip_prefix(name)?.strip_prefix(':')).collect();
+        let tags: Vec<&str> = there
+            .iter()
+            .filter_map(|image| image.strip_prefix(name)?.strip_prefix(':'))
+            .collect();
         let tag = usual
             .filter(|usual| tags.is_empty() || tags.contains(usual))
             .or_else(|| tags.iter().copied().max_by_key(|tag| numbers(tag)));
         format!("{name}:{}", tag.unwrap_or("?"))
     };
     let own = |name: &str| format!("{repository}/{name}:{}", wanted.version);
-    let pause = tagged(&format!("{repository}/pause"), known.map(|(_, pause)| pause.bare()).as_deref());
+    let pause = tagged(
+        &format!("{repository}/pause"),
+        known.map(|(_, pause)| pause.bare()).as_deref(),
+    );
     let coredns = {
         // kubeadm's rule: upstream's repository has one folder more.
-        let folder = if repository == "registry.k8s.io" { "/coredns" } else { "" };
+        let folder = if repository == "registry.k8s.io" {
+            "/coredns"
+        } else {
+            ""
+        };
         let name = match &wanted.dns.0 {
             Some(repository) => format!("{repository}/coredns"),
             None => format!("{repository}{folder}/coredns"),
         };
         match &wanted.dns.1 {
             Some(tag) => format!("{name}:{tag}"),
-            None => tagged(&name, known.map(|(coredns, _)| coredns.to_string()).as_deref()),
+            None => tagged(
+                &name,
+                known.map(|(coredns, _)| coredns.to_string()).as_deref(),
+            ),
         }
     };
-    let flannel = flannel.map(|flannel| flannel::images(&flannel.objects)).unwrap_or_default();
-    let keepalived = wanted.config.vip.as_ref().filter(|_| wanted.config.role == Role::Master).map(|vip| {
-        vip.image.clone().unwrap_or_else(|| tagged("klusterkit.dev/keepalived", None))
-    });
-    let mut images = Images { pause: pause.clone(), keepalived: keepalived.clone(), ..Images::default() };
+    let flannel = flannel
+        .map(|flannel| flannel::images(&flannel.objects))
+        .unwrap_or_default();
+    let keepalived = wanted
+        .config
+        .vip
+        .as_ref()
+        .filter(|_| wanted.config.role == Role::Master)
+        .map(|vip| {
+            vip.image
+                .clone()
+                .unwrap_or_else(|| tagged("klusterkit.dev/keepalived", None))
+        });
+    let mut images = Images {
+        pause: pause.clone(),
+        keepalived: keepalived.clone(),
+        ..Images::default()
+    };
     images.first.push(pause);
     if wanted.config.role == Role::Master {
         images.first.extend(keepalived);
-        images.first.extend(["kube-apiserver", "kube-controller-manager", "kube-scheduler"].map(own));
+        images.first.extend(
+            [
+                "kube-apiserver",
+                "kube-controller-manager",
+                "kube-scheduler",
+            ]
+            .map(own),
+        );
         images.later.push(own("kube-proxy"));
         images.later.extend(flannel);
     } else {
@@ -179,7 +248,11 @@ fn images(
     }
     // Its pods may come to run on any node.
     images.later.push(coredns);
-    let lacking = images.first.iter().chain(&images.later).filter(|image| !there.contains(&image.as_str()));
+    let lacking = images
+        .first
+        .iter()
+        .chain(&images.later)
+        .filter(|image| !there.contains(&image.as_str()));
     missing.extend(lacking.map(|image| format!("image {image}")));
     images
 }
@@ -187,9 +260,16 @@ fn images(
 /// The versions of what was found, by component, as the record keeps them: a later run takes the same.
 #[must_use]
 pub(crate) fn versions(artifacts: &Artifacts) -> BTreeMap<String, String> {
-    let stored = [&artifacts.containerd, &artifacts.runc, &artifacts.cni_plugins];
-    let mut versions: BTreeMap<String, String> =
-        stored.into_iter().flatten().map(|c| (c.name.clone(), c.version.clone())).collect();
+    let stored = [
+        &artifacts.containerd,
+        &artifacts.runc,
+        &artifacts.cni_plugins,
+    ];
+    let mut versions: BTreeMap<String, String> = stored
+        .into_iter()
+        .flatten()
+        .map(|c| (c.name.clone(), c.version.clone()))
+        .collect();
     if let Some(flannel) = &artifacts.flannel {
         versions.insert("flannel".to_owned(), flannel.version.clone());
     }
@@ -230,18 +310,35 @@ mod tests {
         assert_eq!(images_of_master.first.len(), 4);
         assert_eq!(
             images_of_master.later,
-            ["registry.k8s.io/kube-proxy:v1.37.2", "registry.k8s.io/coredns/coredns:v1.14.6"]
+            [
+                "registry.k8s.io/kube-proxy:v1.37.2",
+                "registry.k8s.io/coredns/coredns:v1.14.6"
+            ]
         );
-        let node = NodeConfiguration { role: Role::Node, ..NodeConfiguration::default() };
+        let node = NodeConfiguration {
+            role: Role::Node,
+            ..NodeConfiguration::default()
+        };
         let images_of_node = images(&wanted(&node), None, &THERE, &mut missing);
-        assert_eq!(images_of_node.first, ["registry.k8s.io/pause:3.10.2", "registry.k8s.io/kube-proxy:v1.37.2"]);
+        assert_eq!(
+            images_of_node.first,
+            [
+                "registry.k8s.io/pause:3.10.2",
+                "registry.k8s.io/kube-proxy:v1.37.2"
+            ]
+        );
         assert_eq!(missing, Vec::<String>::new());
     }
 
     #[test]
     fn what_is_missing_is_named_altogether() {
         let mut missing = Vec::new();
-        images(&wanted(&NodeConfiguration::default()), None, &THERE[..3], &mut missing);
+        images(
+            &wanted(&NodeConfiguration::default()),
+            None,
+            &THERE[..3],
+            &mut missing,
+        );
         assert_eq!(
             missing,
             [

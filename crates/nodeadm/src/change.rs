@@ -147,7 +147,12 @@ impl fmt::Display for Change {
             Self::EndContainers { count } => write!(f, "end {count} containers"),
             Self::Kubeadm(kubeadm) => write!(f, "run {}", kubeadm.run.argv()),
             Self::InstallSelf { path, digest } => {
-                write!(f, "install this program (sha256 {}…) as {}", &digest.to_string()[..12], path.display())
+                write!(
+                    f,
+                    "install this program (sha256 {}…) as {}",
+                    &digest.to_string()[..12],
+                    path.display()
+                )
             }
             Self::Cluster(change) => match change {
                 ClusterChange::Apply { what, object, .. } => write!(f, "apply {what} ({object})"),

@@ -89,9 +89,19 @@ pub trait Cluster {
 /// The path in the API of an object that names its kind, namespace and name.
 #[must_use]
 pub fn path(object: &Value) -> String {
-    const CLUSTER_WIDE: [&str; 5] =
-        ["Namespace", "Node", "ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition"];
-    let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+    const CLUSTER_WIDE: [&str; 5] = [
+        "Namespace",
+        "Node",
+        "ClusterRole",
+        "ClusterRoleBinding",
+        "CustomResourceDefinition",
+    ];
+    let text = |pointer: &str| {
+        object
+            .pointer(pointer)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+    };
     let (version, kind, name) = (text("/apiVersion"), text("/kind"), text("/metadata/name"));
     let group = if version.contains('/') { "apis" } else { "api" };
     let lower = kind.to_lowercase();
@@ -113,9 +123,22 @@ pub fn path(object: &Value) -> String {
 /// An object in words, as `ConfigMap kube-system/coredns`.
 #[must_use]
 pub fn words(object: &Value) -> String {
-    let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
-    let (kind, namespace, name) = (text("/kind"), text("/metadata/namespace"), text("/metadata/name"));
-    if namespace.is_empty() { format!("{kind} {name}") } else { format!("{kind} {namespace}/{name}") }
+    let text = |pointer: &str| {
+        object
+            .pointer(pointer)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+    };
+    let (kind, namespace, name) = (
+        text("/kind"),
+        text("/metadata/namespace"),
+        text("/metadata/name"),
+    );
+    if namespace.is_empty() {
+        format!("{kind} {name}")
+    } else {
+        format!("{kind} {namespace}/{name}")
+    }
 }
 
 #[cfg(test)]
@@ -126,11 +149,19 @@ mod tests {
     #[test]
     fn objects_have_their_paths() {
         let path = |version: &str, kind: &str, namespace: &str| {
-            path(&json!({"apiVersion": version, "kind": kind, "metadata": {"name": "x", "namespace": namespace}}))
+            path(
+                &json!({"apiVersion": version, "kind": kind, "metadata": {"name": "x", "namespace": namespace}}),
+            )
         };
-        assert_eq!(path("v1", "ConfigMap", "kube-system"), "/api/v1/namespaces/kube-system/configmaps/x");
+        assert_eq!(
+            path("v1", "ConfigMap", "kube-system"),
+            "/api/v1/namespaces/kube-system/configmaps/x"
+        );
         assert_eq!(path("v1", "Node", ""), "/api/v1/nodes/x");
-        assert_eq!(path("apps/v1", "DaemonSet", "a"), "/apis/apps/v1/namespaces/a/daemonsets/x");
+        assert_eq!(
+            path("apps/v1", "DaemonSet", "a"),
+            "/apis/apps/v1/namespaces/a/daemonsets/x"
+        );
         assert_eq!(
             path("networking.k8s.io/v1", "NetworkPolicy", "a"),
             "/apis/networking.k8s.io/v1/namespaces/a/networkpolicies/x"

@@ -11,7 +11,11 @@ use crate::Error;
 ///
 /// # Errors
 /// [`Error::ContainerdPatch`].
-pub(crate) fn configuration(install_dir: &Path, pause: &str, patch: Option<&str>) -> Result<String, Error> {
+pub(crate) fn configuration(
+    install_dir: &Path,
+    pause: &str,
+    patch: Option<&str>,
+) -> Result<String, Error> {
     let runc = install_dir.join("runc").display().to_string();
     let mut ours: Table = toml::toml! {
         version = 3
@@ -37,14 +41,30 @@ pub(crate) fn configuration(install_dir: &Path, pause: &str, patch: Option<&str>
         }
         table.insert(key.to_owned(), Value::String(value.to_owned()));
     };
-    set(&["plugins", "io.containerd.cri.v1.images", "pinned_images"], "sandbox", pause);
-    let options = ["plugins", "io.containerd.cri.v1.runtime", "containerd", "runtimes", "runc", "options"];
+    set(
+        &["plugins", "io.containerd.cri.v1.images", "pinned_images"],
+        "sandbox",
+        pause,
+    );
+    let options = [
+        "plugins",
+        "io.containerd.cri.v1.runtime",
+        "containerd",
+        "runtimes",
+        "runc",
+        "options",
+    ];
     set(&options, "BinaryName", &runc);
     if let Some(patch) = patch {
-        merge(&mut ours, patch.parse::<Table>().map_err(Error::ContainerdPatch)?);
+        merge(
+            &mut ours,
+            patch.parse::<Table>().map_err(Error::ContainerdPatch)?,
+        );
     }
     let text = toml::to_string(&ours).expect("tables of plain values become TOML");
-    Ok(format!("# Written by nodeadm. Say containerdPatch in the NodeConfiguration to change it.\n{text}"))
+    Ok(format!(
+        "# Written by nodeadm. Say containerdPatch in the NodeConfiguration to change it.\n{text}"
+    ))
 }
 
 /// Tables are merged key by key, all else is replaced.
@@ -66,7 +86,12 @@ mod tests {
     #[test]
     fn the_users_patch_is_merged() {
         let patch = "[plugins.'io.containerd.cri.v1.runtime']\nrestrict_oom_score_adj = true\n";
-        let text = configuration(Path::new("/opt/bin"), "registry.k8s.io/pause:3.10.2", Some(patch)).unwrap();
+        let text = configuration(
+            Path::new("/opt/bin"),
+            "registry.k8s.io/pause:3.10.2",
+            Some(patch),
+        )
+        .unwrap();
         insta::assert_snapshot!(text, @r#"
         # Written by nodeadm. Say containerdPatch in the NodeConfiguration to change it.
         version = 3

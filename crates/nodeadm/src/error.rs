@@ -97,7 +97,11 @@ fn checks(checks: &[Check]) -> String {
         .iter()
         .filter(failed)
         .map(|check| {
-            let how = if check.verdict == Verdict::Failed { "" } else { "could not be checked: " };
+            let how = if check.verdict == Verdict::Failed {
+                ""
+            } else {
+                "could not be checked: "
+            };
             format!("{}: {how}{}", check.name, check.message)
         })
         .collect::<Vec<_>>()
@@ -121,14 +125,24 @@ impl Explain for Error {
                 vec!["bring a bundle that holds it (cctl pushes one; `nodeadm download` fetches), or ask for what is there".to_owned()]
             }
             Self::Foreign { .. } => {
-                vec!["this host belongs to another cluster: take it down with `nodeadm reset` first".to_owned()]
+                vec![
+                    "this host belongs to another cluster: take it down with `nodeadm reset` first"
+                        .to_owned(),
+                ]
             }
             Self::Preflight(checks) => {
-                let failed = |check: &&Check| matches!(check.verdict, Verdict::Failed | Verdict::Unknown);
-                let mut hints: Vec<String> =
-                    checks.iter().filter(failed).filter_map(|check| check.hint.clone()).collect();
+                let failed =
+                    |check: &&Check| matches!(check.verdict, Verdict::Failed | Verdict::Unknown);
+                let mut hints: Vec<String> = checks
+                    .iter()
+                    .filter(failed)
+                    .filter_map(|check| check.hint.clone())
+                    .collect();
                 hints.dedup();
-                hints.push("name what may be ignored with --ignore-preflight-errors NAME[,NAME]".to_owned());
+                hints.push(
+                    "name what may be ignored with --ignore-preflight-errors NAME[,NAME]"
+                        .to_owned(),
+                );
                 hints
             }
             _ => Vec::new(),

@@ -26,7 +26,9 @@ impl Network {
     pub fn read() -> Self {
         let mut addresses = Vec::new();
         for entry in nix::ifaddrs::getifaddrs().into_iter().flatten() {
-            let Some(address) = entry.address else { continue };
+            let Some(address) = entry.address else {
+                continue;
+            };
             let ip = match (address.as_sockaddr_in(), address.as_sockaddr_in6()) {
                 (Some(v4), _) => IpAddr::from(v4.ip()),
                 (_, Some(v6)) => IpAddr::from(v6.ip()),
@@ -40,13 +42,19 @@ impl Network {
                 addresses.push((entry.interface_name, ip));
             }
         }
-        Self { addresses, default_address: default_address() }
+        Self {
+            addresses,
+            default_address: default_address(),
+        }
     }
 
     /// The interface that has `address`.
     #[must_use]
     pub fn interface_of(&self, address: IpAddr) -> Option<String> {
-        self.addresses.iter().find(|(_, own)| *own == address).map(|(name, _)| name.clone())
+        self.addresses
+            .iter()
+            .find(|(_, own)| *own == address)
+            .map(|(name, _)| name.clone())
     }
 }
 
@@ -68,20 +76,34 @@ fn default_address() -> Option<IpAddr> {
 pub(crate) fn collect(seen: &dyn Inspect, network: &Network) -> Result<NodeFacts, Error> {
     let text = |path: &str| -> Result<String, Error> {
         // Some of these may be read by root alone; a fact that cannot be had is empty.
-        Ok(seen.read_text(Path::new(path)).ok().flatten().unwrap_or_default().trim().to_owned())
+        Ok(seen
+            .read_text(Path::new(path))
+            .ok()
+            .flatten()
+            .unwrap_or_default()
+            .trim()
+            .to_owned())
     };
     let mut macs = Vec::new();
     for interface in seen.list(Path::new("/sys/class/net"))?.unwrap_or_default() {
-        let physical = seen.stat(&Path::new("/sys/class/net").join(&interface).join("device"))?.is_some();
+        let physical = seen
+            .stat(&Path::new("/sys/class/net").join(&interface).join("device"))?
+            .is_some();
         let mac = text(&format!("/sys/class/net/{interface}/address"))?;
         // Of virtual interfaces only those that carry addresses: bridges and pods' ends are no identity.
         let named = network.addresses.iter().any(|(name, _)| *name == interface);
-        if (physical || named) && !mac.is_empty() && mac != "00:00:00:00:00:00" && !made_by_us(&interface) {
+        if (physical || named)
+            && !mac.is_empty()
+            && mac != "00:00:00:00:00:00"
+            && !made_by_us(&interface)
+        {
             macs.push(mac);
         }
     }
     let record = Record::read(seen)?;
-    let v2 = seen.stat(Path::new("/sys/fs/cgroup/cgroup.controllers"))?.is_some();
+    let v2 = seen
+        .stat(Path::new("/sys/fs/cgroup/cgroup.controllers"))?
+        .is_some();
     Ok(NodeFacts {
         hostname: text("/proc/sys/kernel/hostname")?,
         architecture: architecture().to_owned(),
@@ -89,29 +111,51 @@ pub(crate) fn collect(seen: &dyn Inspect, network: &Network) -> Result<NodeFacts
         machine_id: text("/etc/machine-id")?,
         product_uuid: text("/sys/class/dmi/id/product_uuid")?.to_lowercase(),
         macs,
-        addresses: network.addresses.iter().map(|(_, address)| address.to_string()).collect(),
+        addresses: network
+            .addresses
+            .iter()
+            .map(|(_, address)| address.to_string())
+            .collect(),
         memory: memory(&text("/proc/meminfo")?),
         cpus: std::thread::available_parallelism().map_or(1, usize::from),
-        clock: u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis())
-            .unwrap_or(u64::MAX),
+        clock: u64::try_from(
+            SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .unwrap_or_default()
+                .as_millis(),
+        )
+        .unwrap_or(u64::MAX),
         cgroup_version: if v2 { 2 } else { 1 },
         kubernetes_version: record
             .as_ref()
             .and_then(|record| record.configuration.kubernetes_version)
             .map(|version| version.to_string()),
         first: record.as_ref().is_some_and(|record| record.first),
-        role: record.map(|record| if record.configuration.role == Role::Node { "node" } else { "master" }.to_owned()),
+        role: record.map(|record| {
+            if record.configuration.role == Role::Node {
+                "node"
+            } else {
+                "master"
+            }
+            .to_owned()
+        }),
     })
 }
 
 fn made_by_us(interface: &str) -> bool {
-    ["cni0", "flannel.", "kube-", "veth"].iter().any(|prefix| interface.starts_with(prefix))
+    ["cni0", "flannel.", "kube-", "veth"]
+        .iter()
+        .any(|prefix| interface.starts_with(prefix))
 }
 
 /// Bytes of memory, out of /proc/meminfo.
 pub(crate) fn memory(meminfo: &str) -> u64 {
-    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"));
-    line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or(0) * 1024
+    let line = meminfo
+        .lines()
+        .find_map(|line| line.strip_prefix("MemTotal:"));
+    line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok())
+        .unwrap_or(0)
+        * 1024
 }
 
 #[cfg(test)]
@@ -120,7 +164,10 @@ mod tests {
 
     #[test]
     fn memory_is_read_in_bytes() {
-        assert_eq!(memory("MemTotal:       24689764 kB\nMemFree: 1 kB\n"), 24_689_764 * 1024);
+        assert_eq!(
+            memory("MemTotal:       24689764 kB\nMemFree: 1 kB\n"),
+            24_689_764 * 1024
+        );
         assert_eq!(memory(""), 0);
     }
 }

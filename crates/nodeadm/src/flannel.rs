@@ -23,7 +23,9 @@ pub(crate) fn images(objects: &[Value]) -> Vec<String> {
     let mut images = Vec::new();
     for object in objects.iter().filter(|object| is(object, "DaemonSet")) {
         for list in ["initContainers", "containers"] {
-            let containers = object.pointer("/spec/template/spec").and_then(|spec| spec.get(list));
+            let containers = object
+                .pointer("/spec/template/spec")
+                .and_then(|spec| spec.get(list));
             for container in containers.and_then(Value::as_array).into_iter().flatten() {
                 if let Some(image) = container.get("image").and_then(Value::as_str)
                     && !images.iter().any(|known| known == image)
@@ -41,13 +43,21 @@ pub(crate) fn images(objects: &[Value]) -> Vec<String> {
 ///
 /// # Errors
 /// What the manifest lacks, in words.
-pub(crate) fn adapt(objects: &[Value], pod_subnet: &str, host: &str, port: u16) -> Result<Vec<Value>, String> {
+pub(crate) fn adapt(
+    objects: &[Value],
+    pod_subnet: &str,
+    host: &str,
+    port: u16,
+) -> Result<Vec<Value>, String> {
     let mut objects = objects.to_vec();
     let mut networks = 0;
     for object in &mut objects {
-        if let Some(text) = object.pointer("/data/net-conf.json").and_then(Value::as_str) {
-            let mut conf: Value =
-                serde_json::from_str(text).map_err(|error| format!("its net-conf.json is no JSON: {error}"))?;
+        if let Some(text) = object
+            .pointer("/data/net-conf.json")
+            .and_then(Value::as_str)
+        {
+            let mut conf: Value = serde_json::from_str(text)
+                .map_err(|error| format!("its net-conf.json is no JSON: {error}"))?;
             set_network(&mut conf, pod_subnet);
             object["data"]["net-conf.json"] = json!(format!("{conf:#}\n"));
             networks += 1;
@@ -56,7 +66,11 @@ pub(crate) fn adapt(objects: &[Value], pod_subnet: &str, host: &str, port: u16) 
             set_api(object, host, port);
         }
     }
-    if networks == 1 { Ok(objects) } else { Err(format!("it has {networks} net-conf.json, not one")) }
+    if networks == 1 {
+        Ok(objects)
+    } else {
+        Err(format!("it has {networks} net-conf.json, not one"))
+    }
 }
 
 fn is(object: &Value, kind: &str) -> bool {
@@ -65,7 +79,10 @@ fn is(object: &Value, kind: &str) -> bool {
 
 fn set_network(conf: &mut Value, pod_subnet: &str) {
     for subnet in pod_subnet.split(',').map(str::trim) {
-        let address: Option<IpAddr> = subnet.split('/').next().and_then(|address| address.parse().ok());
+        let address: Option<IpAddr> = subnet
+            .split('/')
+            .next()
+            .and_then(|address| address.parse().ok());
         if address.is_some_and(|address| address.is_ipv6()) {
             conf["IPv6Network"] = json!(subnet);
             conf["EnableIPv6"] = json!(true);
@@ -82,17 +99,27 @@ fn set_network(conf: &mut Value, pod_subnet: &str) {
 }
 
 fn set_api(daemon_set: &mut Value, host: &str, port: u16) {
-    let containers = daemon_set.pointer_mut("/spec/template/spec/containers").and_then(Value::as_array_mut);
+    let containers = daemon_set
+        .pointer_mut("/spec/template/spec/containers")
+        .and_then(Value::as_array_mut);
     for container in containers.into_iter().flatten() {
-        let Some(container) = container.as_object_mut() else { continue };
+        let Some(container) = container.as_object_mut() else {
+            continue;
+        };
         let env = container.entry("env").or_insert_with(|| json!([]));
-        for (name, value) in [("KUBERNETES_SERVICE_HOST", host), ("KUBERNETES_SERVICE_PORT", &port.to_string())] {
+        for (name, value) in [
+            ("KUBERNETES_SERVICE_HOST", host),
+            ("KUBERNETES_SERVICE_PORT", &port.to_string()),
+        ] {
             if let Some(env) = env.as_array_mut() {
                 env.retain(|variable| variable.get("name").and_then(Value::as_str) != Some(name));
                 env.push(json!({"name": name, "value": value}));
             }
         }
-        if let Some(probe) = container.get_mut("readinessProbe").and_then(Value::as_object_mut) {
+        if let Some(probe) = container
+            .get_mut("readinessProbe")
+            .and_then(Value::as_object_mut)
+        {
             probe.insert("initialDelaySeconds".to_owned(), json!(0));
             probe.insert("periodSeconds".to_owned(), json!(1));
             probe.insert("failureThreshold".to_owned(), json!(30));
@@ -147,6 +174,9 @@ spec:
     #[test]
     fn a_manifest_without_a_network_is_refused() {
         let objects = objects("kind: DaemonSet\napiVersion: apps/v1\n").unwrap();
-        assert_eq!(adapt(&objects, "10.0.0.0/8", "a", 1).unwrap_err(), "it has 0 net-conf.json, not one");
+        assert_eq!(
+            adapt(&objects, "10.0.0.0/8", "a", 1).unwrap_err(),
+            "it has 0 net-conf.json, not one"
+        );
     }
 }

@@ -16,14 +16,40 @@ use crate::{Error, paths};
 pub(crate) const FOUND: &str = "/var/lib/nodeadm/found.json";
 
 /// The programs that are installed.
-pub(crate) const PROGRAMS: [&str; 8] =
-    ["containerd", "containerd-shim-runc-v2", "ctr", "kubeadm", "kubectl", "kubelet", "nodeadm", "runc"];
+pub(crate) const PROGRAMS: [&str; 8] = [
+    "containerd",
+    "containerd-shim-runc-v2",
+    "ctr",
+    "kubeadm",
+    "kubectl",
+    "kubelet",
+    "nodeadm",
+    "runc",
+];
 /// Those that are linked into a folder that is in every PATH.
 pub(crate) const LINKED: [&str; 5] = ["ctr", "kubeadm", "kubectl", "kubelet", "nodeadm"];
 /// Upstream's CNI plugins, and flannel's, which its pod installs.
 pub(crate) const PLUGINS: [&str; 20] = [
-    "bandwidth", "bridge", "dhcp", "dummy", "firewall", "flannel", "host-device", "host-local", "ipvlan", "loopback",
-    "macvlan", "portmap", "ptp", "sbr", "static", "tap", "tuning", "vlan", "vrf", "tc-redirect-tap",
+    "bandwidth",
+    "bridge",
+    "dhcp",
+    "dummy",
+    "firewall",
+    "flannel",
+    "host-device",
+    "host-local",
+    "ipvlan",
+    "loopback",
+    "macvlan",
+    "portmap",
+    "ptp",
+    "sbr",
+    "static",
+    "tap",
+    "tuning",
+    "vlan",
+    "vrf",
+    "tc-redirect-tap",
 ];
 /// The units.
 pub(crate) const UNITS: [&str; 2] = ["containerd.service", "kubelet.service"];
@@ -71,7 +97,11 @@ pub(crate) fn before(path: &Path) -> PathBuf {
 pub(crate) fn files(install_dir: &Path) -> Vec<PathBuf> {
     let mut files: Vec<PathBuf> = PROGRAMS.iter().map(|name| install_dir.join(name)).collect();
     files.extend(LINKED.iter().map(|name| Path::new(paths::LINKS).join(name)));
-    files.extend(PLUGINS.iter().map(|name| Path::new(paths::CNI_BIN).join(name)));
+    files.extend(
+        PLUGINS
+            .iter()
+            .map(|name| Path::new(paths::CNI_BIN).join(name)),
+    );
     files.extend(
         [
             paths::CONTAINERD_CONFIG,
@@ -132,7 +162,9 @@ impl Found {
             if let Some(names) = seen.list(tree)? {
                 found.paths.push(tree.to_owned());
                 found.inside.insert(tree.to_owned(), names);
-                found.modes.extend(seen.stat(tree)?.map(|stat| (tree.to_owned(), stat.mode)));
+                found
+                    .modes
+                    .extend(seen.stat(tree)?.map(|stat| (tree.to_owned(), stat.mode)));
                 if is_mounted(seen, tree)? {
                     found.mounts.push(tree.to_owned());
                 }
@@ -182,7 +214,10 @@ impl Found {
 /// When it cannot be run.
 pub(crate) fn tables(seen: &dyn Inspect) -> Result<Option<Vec<String>>, Error> {
     let output = ask(seen, &Query::new("nft", ["list", "tables"]))?;
-    let name = |line: &str| line.strip_prefix("table ").map(|name| name.trim().to_owned());
+    let name = |line: &str| {
+        line.strip_prefix("table ")
+            .map(|name| name.trim().to_owned())
+    };
     Ok(output.map(|output| output.text().lines().filter_map(name).collect()))
 }
 
@@ -193,7 +228,9 @@ pub(crate) fn tables(seen: &dyn Inspect) -> Result<Option<Vec<String>>, Error> {
 pub(crate) fn ask(seen: &dyn Inspect, query: &Query) -> Result<Option<Output>, Error> {
     match seen.query(query) {
         Ok(output) => Ok(Some(output).filter(Output::success)),
-        Err(host::Error::Spawn { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(host::Error::Spawn { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+            Ok(None)
+        }
         Err(error) => Err(error.into()),
     }
 }
@@ -203,9 +240,13 @@ pub(crate) fn ask(seen: &dyn Inspect, query: &Query) -> Result<Option<Output>, E
 /// # Errors
 /// When it cannot be read.
 pub(crate) fn is_mounted(seen: &dyn Inspect, path: &Path) -> Result<bool, Error> {
-    let mounts = seen.read(Path::new("/proc/self/mounts"), 64 << 20)?.unwrap_or_default();
+    let mounts = seen
+        .read(Path::new("/proc/self/mounts"), 64 << 20)?
+        .unwrap_or_default();
     let path = path.display().to_string();
-    Ok(String::from_utf8_lossy(&mounts).lines().any(|line| line.split(' ').nth(1) == Some(&path)))
+    Ok(String::from_utf8_lossy(&mounts)
+        .lines()
+        .any(|line| line.split(' ').nth(1) == Some(&path)))
 }
 
 /// A kernel parameter's value; `None` where this kernel has none.

@@ -16,7 +16,14 @@ pub(crate) fn import(settings: &Settings, references: &[String]) -> Result<(), E
     };
     let mut command = process::command(&settings.program("ctr"));
     command
-        .args(["--namespace", "k8s.io", "images", "import", "--digests=false", "-"])
+        .args([
+            "--namespace",
+            "k8s.io",
+            "images",
+            "import",
+            "--digests=false",
+            "-",
+        ])
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::piped());
@@ -25,13 +32,18 @@ pub(crate) fn import(settings: &Settings, references: &[String]) -> Result<(), E
     let tail = thread::spawn(move || tail(stderr));
     let mut stdin = child.stdin.take().expect("it was asked for as a pipe");
     let references: Vec<&str> = references.iter().map(String::as_str).collect();
-    let sent = settings.store.export(&references, settings.arch, &mut stdin, &mut |_| {});
+    let sent = settings
+        .store
+        .export(&references, settings.arch, &mut stdin, &mut |_| {});
     drop(stdin);
     let status = child.wait().map_err(io("wait for ctr"))?;
     let stderr = tail.join().unwrap_or_default();
     if !status.success() {
         // When ctr went away, that the stream was not taken is only the consequence.
-        return Err(Error::Import { status: status.to_string(), stderr });
+        return Err(Error::Import {
+            status: status.to_string(),
+            stderr,
+        });
     }
     Ok(sent?)
 }

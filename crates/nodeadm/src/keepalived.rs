@@ -28,9 +28,15 @@ pub(crate) fn configuration(settings: &Settings, vip: &NodeVip) -> String {
     }
     let unicast = if peers.is_empty() {
         // With no peer there is nobody to tell; keepalived would fall back to multicast.
-        format!("    unicast_src_ip {}\n    unicast_peer {{\n        127.0.0.1\n    }}\n", settings.address)
+        format!(
+            "    unicast_src_ip {}\n    unicast_peer {{\n        127.0.0.1\n    }}\n",
+            settings.address
+        )
     } else {
-        format!("    unicast_src_ip {}\n    unicast_peer {{\n{peers}    }}\n", settings.address)
+        format!(
+            "    unicast_src_ip {}\n    unicast_peer {{\n{peers}    }}\n",
+            settings.address
+        )
     };
     format!(
         "\

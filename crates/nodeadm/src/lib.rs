@@ -53,7 +53,9 @@ pub fn run(environment: &cli::Environment) -> ExitCode {
         Ok(arguments) => arguments,
         Err(error) => error.exit(),
     };
-    cli::run(&arguments.common, environment, |context| verbs::run(context, &arguments))
+    cli::run(&arguments.common, environment, |context| {
+        verbs::run(context, &arguments)
+    })
 }
 
 /// The command line, each verb's help naming its phases.
@@ -68,7 +70,13 @@ pub fn command() -> clap::Command {
     arguments::Arguments::command()
         .mut_subcommand("init", |verb| verb.after_help(phases(verbs::init::PHASES)))
         .mut_subcommand("join", |verb| verb.after_help(join))
-        .mut_subcommand("prepare", |verb| verb.after_help(phases(verbs::prepare::PHASES)))
-        .mut_subcommand("reset", |verb| verb.after_help(phases(verbs::reset::PHASES)))
-        .mut_subcommand("preflight", |verb| verb.after_help(format!("Checks:\n{}", preflight::list())))
+        .mut_subcommand("prepare", |verb| {
+            verb.after_help(phases(verbs::prepare::PHASES))
+        })
+        .mut_subcommand("reset", |verb| {
+            verb.after_help(phases(verbs::reset::PHASES))
+        })
+        .mut_subcommand("preflight", |verb| {
+            verb.after_help(format!("Checks:\n{}", preflight::list()))
+        })
 }

@@ -1,5 +1,6 @@
 //! This host and its cluster as phases see them, and as changes are made to them.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
@@ -19,6 +20,8 @@ pub struct Node {
     host: Box<dyn Host>,
     cluster: Box<dyn Cluster>,
     settings: Settings,
+    /// What containerd said that it has, until the next change.
+    listed: RefCell<Option<BTreeSet<String>>>,
     /// Images that a dry run would have imported.
     imported: BTreeSet<String>,
     /// Whether a dry run would have ended all containers.
@@ -29,7 +32,14 @@ impl Node {
     /// Over this host and this cluster.
     #[must_use]
     pub fn new(host: Box<dyn Host>, cluster: Box<dyn Cluster>, settings: Settings) -> Self {
-        Self { host, cluster, settings, imported: BTreeSet::new(), ended: false }
+        Self {
+            host,
+            cluster,
+            settings,
+            listed: RefCell::new(None),
+            imported: BTreeSet::new(),
+            ended: false,
+        }
     }
 
     /// The host, to be looked at.
@@ -55,6 +65,15 @@ impl Node {
     /// # Errors
     /// When it cannot be asked.
     pub fn images(&self) -> Result<BTreeSet<String>, Error> {
+        if let Some(images) = &*self.listed.borrow() {
+            return Ok(images.clone());
+        }
+        let images = self.list_images()?;
+        *self.listed.borrow_mut() = Some(images.clone());
+        Ok(images)
+    }
+
+    fn list_images(&self) -> Result<BTreeSet<String>, Error> {
         let mut images = self.imported.clone();
         if self.host.unit("containerd.service")?.activity != UnitActivity::Active {
             return Ok(images);
@@ -110,19 +129,77 @@ impl Node {
             reason: wait.reason.clone(),
             seconds: wait.limit.as_secs(),
             last,
-            log: self.log_of_the_kubelet(),
+            log: self.log_of(&wait.what),
         })
     }
 
-    /// What the kubelet said last: where a control plane does not come up, it knows why.
-    fn log_of_the_kubelet(&self) -> String {
-        let args = ["--no-pager", "--quiet", "--output=cat", "--lines=8", "--unit=kubelet.service"];
-        match self.host.query(&Query::new("journalctl", args)) {
-            Ok(output) if !output.text().trim().is_empty() => {
-                format!("\nthe end of the kubelet's log:\n{}", output.text().trim_end())
+    /// The end of the log that may tell why something does not come about.
+    fn log_of(&self, what: &Awaited) -> String {
+        let own = matches!(what, Awaited::ApiReady(at) if *at == self.settings.api);
+        let api_server = if own {
+            self.log_of_pod("kube-apiserver")
+        } else {
+            None
+        };
+        let said = api_server.map(|text| ("API server", text)).or_else(|| {
+            let args = [
+                "--no-pager",
+                "--quiet",
+                "--output=cat",
+                "--lines=8",
+                "--unit=kubelet.service",
+            ];
+            let output = self.host.query(&Query::new("journalctl", args)).ok()?;
+            Some(("kubelet", output.text()))
+        });
+        match said {
+            Some((who, text)) if !text.trim().is_empty() => {
+                format!("\nthe end of the {who}'s log:\n{}", text.trim_end())
             }
             _ => String::new(),
         }
+    }
+
+    /// The end of the log of a static pod's container, which is named as the pod; the latest one's.
+    fn log_of_pod(&self, name: &str) -> Option<String> {
+        let pods = Path::new("/var/log/pods");
+        let mut logs = Vec::new();
+        for pod in self
+            .host
+            .list(pods)
+            .ok()??
+            .iter()
+            .filter(|pod| pod.starts_with(&format!("kube-system_{name}-")))
+        {
+            let folder = pods.join(pod).join(name);
+            for file in self.host.list(&folder).ok().flatten().unwrap_or_default() {
+                let path = folder.join(file);
+                logs.extend(
+                    self.host
+                        .stat(&path)
+                        .ok()
+                        .flatten()
+                        .map(|stat| (stat.modified, path)),
+                );
+            }
+        }
+        let (_, latest) = logs.into_iter().max()?;
+        let args = [
+            "--lines=5".to_owned(),
+            "--".to_owned(),
+            latest.display().to_string(),
+        ];
+        let text = self.host.query(&Query::new("tail", args)).ok()?.text();
+        // Each line begins with time, stream and a flag of the runtime's.
+        let bare = |line: &str| {
+            line.splitn(4, ' ')
+                .nth(3)
+                .unwrap_or(line)
+                .chars()
+                .take(300)
+                .collect::<String>()
+        };
+        Some(text.lines().map(bare).collect::<Vec<_>>().join("\n"))
     }
 
     /// The containers of Kubernetes that run, by id; none while containerd does not.
@@ -140,7 +217,12 @@ impl Node {
             Err(_) if self.host.is_dry_run() => return Ok(Vec::new()),
             other => other?,
         };
-        Ok(output.text().lines().filter(|line| !line.is_empty()).map(str::to_owned).collect())
+        Ok(output
+            .text()
+            .lines()
+            .filter(|line| !line.is_empty())
+            .map(str::to_owned)
+            .collect())
     }
 
     fn end_containers(&mut self) -> Result<(), Error> {
@@ -155,9 +237,13 @@ impl Node {
                 return Ok(Ok(()));
             }
             let count = ids.len();
-            let args = ["--namespace", "k8s.io", "tasks", "delete", "--force"].map(str::to_owned).into_iter().chain(ids);
+            let args = ["--namespace", "k8s.io", "tasks", "delete", "--force"]
+                .map(str::to_owned)
+                .into_iter()
+                .chain(ids);
             // That one of them is gone already makes it fail; what counts is what the next look shows.
-            self.host.query(&Query::new(self.settings.program("ctr"), args))?;
+            self.host
+                .query(&Query::new(self.settings.program("ctr"), args))?;
             Ok::<_, Error>(Err(format!("{count} containers run")))
         })?;
         ended.map_err(|last| Error::Deadline {
@@ -170,7 +256,8 @@ impl Node {
 
     fn kubeadm(&mut self, change: &Kubeadm) -> Result<(), Error> {
         self.host.apply(&host::Change::Run(change.run.clone()))?;
-        self.host.apply(&kubeadm::receipt(&change.receipt, change.inputs))?;
+        self.host
+            .apply(&kubeadm::receipt(&change.receipt, change.inputs))?;
         for path in &change.objects {
             self.cluster.assume(path);
         }
@@ -178,8 +265,15 @@ impl Node {
     }
 
     fn install_self(&mut self, path: &Path) -> Result<(), Error> {
-        let content = self.host.read(Path::new(SELF), 1 << 30)?.unwrap_or_default();
-        let write = host::Change::WriteFile { path: path.to_owned(), mode: 0o755, content: content.into() };
+        let content = self
+            .host
+            .read(Path::new(SELF), 1 << 30)?
+            .unwrap_or_default();
+        let write = host::Change::WriteFile {
+            path: path.to_owned(),
+            mode: 0o755,
+            content: content.into(),
+        };
         Ok(self.host.apply(&write)?)
     }
 }
@@ -197,9 +291,12 @@ impl Effects for Node {
     }
 
     fn apply(&mut self, change: &Change) -> Result<(), Error> {
+        *self.listed.get_mut() = None;
         match change {
             Change::Host(change) => Ok(self.host.apply(change)?),
-            Change::Install(install) if self.host.is_dry_run() => Ok(install.rehearse(&mut *self.host)?),
+            Change::Install(install) if self.host.is_dry_run() => {
+                Ok(install.rehearse(&mut *self.host)?)
+            }
             Change::Install(install) => Ok(install.apply(self.host.root())?),
             Change::ImportImages { references } if self.host.is_dry_run() => {
                 self.imported.extend(references.iter().cloned());
@@ -212,5 +309,39 @@ impl Effects for Node {
             Change::Cluster(change) => Ok(self.cluster.change(change)?),
             Change::Await(wait) => self.wait(wait),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::{Absent, Picture};
+    use crate::settings::tests::settings;
+    use host::{Change as HostChange, Memory, Nothing, Output};
+
+    #[test]
+    fn what_the_api_server_said_last_is_told() {
+        let mut host = Memory::new(Nothing);
+        let log = "/var/log/pods/kube-system_kube-apiserver-h1_0/kube-apiserver/1.log";
+        host.apply(&HostChange::file(log, "")).unwrap();
+        let stdout = b"2026-11-23T10:00:00Z stderr F connection refused\n".to_vec();
+        host.answer(
+            Query::new("tail", ["--lines=5", "--", log]),
+            Output {
+                code: Some(0),
+                stdout,
+                stderr: String::new(),
+            },
+        );
+        let node = Node::new(Box::new(host), Box::new(Picture::new(Absent)), settings());
+        let here = Awaited::ApiReady("10.77.0.11:6443".to_owned());
+        assert_eq!(
+            node.log_of(&here),
+            "\nthe end of the API server's log:\nconnection refused"
+        );
+        assert_eq!(
+            node.log_of(&Awaited::Object("/api/v1/nodes/h1".to_owned())),
+            ""
+        );
     }
 }

@@ -68,14 +68,28 @@ use crate::change::Change;
 use crate::found::{self, Found};
 
 /// A file with this content and mode, what was found there before being set aside.
-fn plan_file(seen: &dyn Inspect, path: &Path, mode: u32, content: &str) -> Result<Vec<Change>, Error> {
-    if seen.stat(path)?.is_some_and(|stat| stat.kind == Kind::File && stat.mode == mode)
+fn plan_file(
+    seen: &dyn Inspect,
+    path: &Path,
+    mode: u32,
+    content: &str,
+) -> Result<Vec<Change>, Error> {
+    if seen
+        .stat(path)?
+        .is_some_and(|stat| stat.kind == Kind::File && stat.mode == mode)
         && seen.read(path, 1 << 24)?.as_deref() == Some(content.as_bytes())
     {
         return Ok(Vec::new());
     }
     let mut plan = keep_found(seen, path)?;
-    plan.push(host::Change::WriteFile { path: path.to_owned(), mode, content: content.into() }.into());
+    plan.push(
+        host::Change::WriteFile {
+            path: path.to_owned(),
+            mode,
+            content: content.into(),
+        }
+        .into(),
+    );
     Ok(plan)
 }
 
@@ -85,7 +99,13 @@ fn plan_link(seen: &dyn Inspect, path: &Path, target: &Path) -> Result<Vec<Chang
         return Ok(Vec::new());
     }
     let mut plan = keep_found(seen, path)?;
-    plan.push(host::Change::Link { path: path.to_owned(), target: target.to_owned() }.into());
+    plan.push(
+        host::Change::Link {
+            path: path.to_owned(),
+            target: target.to_owned(),
+        }
+        .into(),
+    );
     Ok(plan)
 }
 
@@ -94,7 +114,13 @@ fn keep_found(seen: &dyn Inspect, path: &Path) -> Result<Vec<Change>, Error> {
     let to = found::before(path);
     let had = Found::read(seen)?.is_some_and(|found| found.had(path));
     if had && seen.stat(path)?.is_some() && seen.stat(&to)?.is_none() {
-        return Ok(vec![host::Change::SetAside { path: path.to_owned(), to }.into()]);
+        return Ok(vec![
+            host::Change::SetAside {
+                path: path.to_owned(),
+                to,
+            }
+            .into(),
+        ]);
     }
     Ok(Vec::new())
 }
@@ -103,6 +129,12 @@ fn keep_found(seen: &dyn Inspect, path: &Path) -> Result<Vec<Change>, Error> {
 fn plan_folder(seen: &dyn Inspect, path: &Path, mode: u32) -> Result<Vec<Change>, Error> {
     match seen.stat(path)? {
         Some(stat) if stat.kind == Kind::Dir => Ok(Vec::new()),
-        _ => Ok(vec![host::Change::MakeDir { path: PathBuf::from(path), mode }.into()]),
+        _ => Ok(vec![
+            host::Change::MakeDir {
+                path: PathBuf::from(path),
+                mode,
+            }
+            .into(),
+        ]),
     }
 }

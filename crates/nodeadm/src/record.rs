@@ -39,7 +39,11 @@ impl Record {
             tool: env!("CARGO_PKG_VERSION").to_owned(),
             first: settings.first,
             configuration: settings.config.clone(),
-            documents: settings.foreign.iter().map(|foreign| foreign.value.clone()).collect(),
+            documents: settings
+                .foreign
+                .iter()
+                .map(|foreign| foreign.value.clone())
+                .collect(),
         }
     }
 
@@ -49,10 +53,15 @@ impl Record {
     /// When it cannot be read, or is no record.
     pub fn read(seen: &dyn Inspect) -> Result<Option<Self>, Error> {
         let path = Path::new(paths::RECORD);
-        let Some(bytes) = seen.read(path, 1 << 20)? else { return Ok(None) };
+        let Some(bytes) = seen.read(path, 1 << 20)? else {
+            return Ok(None);
+        };
         serde_json::from_slice(&bytes)
             .map(Some)
-            .map_err(|error| Error::File { path: path.to_owned(), what: error.to_string() })
+            .map_err(|error| Error::File {
+                path: path.to_owned(),
+                what: error.to_string(),
+            })
     }
 
     /// As it is written.
@@ -66,7 +75,13 @@ impl Record {
     /// The user's other documents.
     #[must_use]
     pub fn foreign(&self) -> Vec<Foreign> {
-        let text = |value: &Value, key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let text = |value: &Value, key: &str| {
+            value
+                .get(key)
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+                .to_owned()
+        };
         let foreign = |value: &Value| Foreign {
             api_version: text(value, "apiVersion"),
             kind: text(value, "kind"),

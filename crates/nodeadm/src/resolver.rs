@@ -22,7 +22,9 @@ pub(crate) fn upstream(seen: &dyn Inspect, said: Option<&str>) -> Result<Vec<IpA
     };
     for file in files {
         let text = seen.read_text(Path::new(file))?.unwrap_or_default();
-        let resolvers: Vec<IpAddr> = nameservers(&text).filter(|address| !address.is_loopback()).collect();
+        let resolvers: Vec<IpAddr> = nameservers(&text)
+            .filter(|address| !address.is_loopback())
+            .collect();
         if !resolvers.is_empty() {
             return Ok(resolvers);
         }
@@ -48,10 +50,21 @@ mod tests {
     fn the_stub_of_systemd_is_passed_over() {
         let mut host = Memory::new(Nothing);
         assert_eq!(upstream(&host, None).unwrap(), Vec::<IpAddr>::new());
-        host.apply(&Change::file(USUAL, "# stub\nnameserver 127.0.0.53\noptions edns0\n")).unwrap();
+        host.apply(&Change::file(
+            USUAL,
+            "# stub\nnameserver 127.0.0.53\noptions edns0\n",
+        ))
+        .unwrap();
         assert_eq!(upstream(&host, None).unwrap(), Vec::<IpAddr>::new());
-        host.apply(&Change::file(OF_SYSTEMD, "nameserver 192.0.2.53\nnameserver fe80::1%eth0\n")).unwrap();
+        host.apply(&Change::file(
+            OF_SYSTEMD,
+            "nameserver 192.0.2.53\nnameserver fe80::1%eth0\n",
+        ))
+        .unwrap();
         assert_eq!(upstream(&host, None).unwrap().len(), 2);
-        assert_eq!(upstream(&host, Some("/nowhere")).unwrap(), Vec::<IpAddr>::new());
+        assert_eq!(
+            upstream(&host, Some("/nowhere")).unwrap(),
+            Vec::<IpAddr>::new()
+        );
     }
 }

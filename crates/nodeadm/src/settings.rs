@@ -108,28 +108,46 @@ impl Settings {
         store: Store,
     ) -> Result<Self, Error> {
         let record = Record::read(seen)?;
-        let mut config = fill_with(documents.as_ref(), record.as_ref(), overrides, seen, network)?;
+        let mut config = fill_with(
+            documents.as_ref(),
+            record.as_ref(),
+            overrides,
+            seen,
+            network,
+        )?;
         let arch = architecture();
         let name = config.metadata.name.clone();
         let address = config.address.expect("it was filled in above");
         let interface = network.interface_of(address).unwrap_or_default();
 
         let known = config.kubernetes_version.map(|version| version.to_string());
-        let version = match known {
-            Some(version) => version,
-            None => artifacts::newest(&store.entries(seen)?, "kubernetes", arch).ok_or_else(|| Error::Missing {
-                store: store.path().to_owned(),
-                missing: vec!["kubernetes".to_owned()],
-            })?,
-        };
-        let version: Version = version.parse().map_err(|error: api::VersionError| wrong(error.to_string()))?;
+        let version =
+            match known {
+                Some(version) => version,
+                None => artifacts::newest(&store.entries(seen)?, "kubernetes", arch).ok_or_else(
+                    || Error::Missing {
+                        store: store.path().to_owned(),
+                        missing: vec!["kubernetes".to_owned()],
+                    },
+                )?,
+            };
+        let version: Version = version
+            .parse()
+            .map_err(|error: api::VersionError| wrong(error.to_string()))?;
         config.kubernetes_version = Some(version);
 
         let credentials = credentials(documents.as_ref())?;
         let foreign: Vec<Foreign> = match (&documents, &record) {
             (Some(documents), _) => {
-                let role = if config.role == Role::Node { "node" } else { "master" };
-                documents.foreign_for(role, &address.to_string()).cloned().collect()
+                let role = if config.role == Role::Node {
+                    "node"
+                } else {
+                    "master"
+                };
+                documents
+                    .foreign_for(role, &address.to_string())
+                    .cloned()
+                    .collect()
             }
             (None, Some(record)) => record.foreign(),
             (None, None) => Vec::new(),
@@ -138,14 +156,25 @@ impl Settings {
 
         let user = |kind: &str, pointer: &str| -> Option<Value> {
             let values = foreign.iter().filter(|foreign| foreign.kind == kind);
-            values.filter_map(|foreign| foreign.value.pointer(pointer)).next_back().cloned()
+            values
+                .filter_map(|foreign| foreign.value.pointer(pointer))
+                .next_back()
+                .cloned()
         };
         let text = |kind: &str, pointer: &str| user(kind, pointer)?.as_str().map(str::to_owned);
-        let api = Endpoint { host: address.to_string(), port: Some(bind_port(&foreign)) }.to_string();
+        let api = Endpoint {
+            host: address.to_string(),
+            port: Some(bind_port(&foreign)),
+        }
+        .to_string();
         let endpoint = match &config.control_plane_endpoint {
             Some(endpoint) => endpoint.with_api_port(),
             None if config.role == Role::Master => api.clone(),
-            None => return Err(wrong("a worker needs controlPlaneEndpoint: where it reaches the API")),
+            None => {
+                return Err(wrong(
+                    "a worker needs controlPlaneEndpoint: where it reaches the API",
+                ));
+            }
         };
         let artifacts = artifacts::find(
             &store,
@@ -164,7 +193,9 @@ impl Settings {
         )?;
         config.components = artifacts::versions(&artifacts);
         let first = overrides.first;
-        let handed = seen.stat(&Path::new(paths::PKI).join("etcd/ca.crt"))?.is_some();
+        let handed = seen
+            .stat(&Path::new(paths::PKI).join("etcd/ca.crt"))?
+            .is_some();
         Ok(Self {
             etcd_handed: handed || credentials.contains_key("etcd/ca.crt"),
             first,
@@ -189,14 +220,21 @@ impl Settings {
         let config = record.configuration.clone();
         let address = config.address.unwrap_or(IpAddr::from([127, 0, 0, 1]));
         let foreign = record.foreign();
-        let api = Endpoint { host: address.to_string(), port: Some(bind_port(&foreign)) }.to_string();
+        let api = Endpoint {
+            host: address.to_string(),
+            port: Some(bind_port(&foreign)),
+        }
+        .to_string();
         Self {
             first: record.first,
             version: config.kubernetes_version.unwrap_or(Version::new(0, 0, 0)),
             name: config.metadata.name.clone(),
             address,
             interface: String::new(),
-            endpoint: config.control_plane_endpoint.as_ref().map_or_else(|| api.clone(), Endpoint::with_api_port),
+            endpoint: config
+                .control_plane_endpoint
+                .as_ref()
+                .map_or_else(|| api.clone(), Endpoint::with_api_port),
             api,
             foreign,
             credentials: BTreeMap::new(),
@@ -224,15 +262,28 @@ impl Settings {
     #[must_use]
     pub fn endpoint_parts(&self) -> (String, u16) {
         let endpoint: Option<Endpoint> = self.endpoint.parse().ok();
-        endpoint.map_or_else(|| (self.endpoint.clone(), 6443), |e| (e.host.clone(), e.port_or_api()))
+        endpoint.map_or_else(
+            || (self.endpoint.clone(), 6443),
+            |e| (e.host.clone(), e.port_or_api()),
+        )
     }
 }
 
 /// The port of this host's own API server.
 fn bind_port(foreign: &[Foreign]) -> u16 {
-    let documents = foreign.iter().filter(|foreign| foreign.kind == "InitConfiguration");
-    let ports = documents.filter_map(|foreign| foreign.value.pointer("/localAPIEndpoint/bindPort")?.as_u64());
-    ports.last().and_then(|port| u16::try_from(port).ok()).unwrap_or(6443)
+    let documents = foreign
+        .iter()
+        .filter(|foreign| foreign.kind == "InitConfiguration");
+    let mut ports = documents.filter_map(|foreign| {
+        foreign
+            .value
+            .pointer("/localAPIEndpoint/bindPort")?
+            .as_u64()
+    });
+    ports
+        .next_back()
+        .and_then(|port| u16::try_from(port).ok())
+        .unwrap_or(6443)
 }
 
 /// The node's document with every default filled in that this host itself can tell.
@@ -245,7 +296,13 @@ pub(crate) fn fill(
     seen: &dyn Inspect,
     network: &Network,
 ) -> Result<NodeConfiguration, Error> {
-    fill_with(documents, Record::read(seen)?.as_ref(), overrides, seen, network)
+    fill_with(
+        documents,
+        Record::read(seen)?.as_ref(),
+        overrides,
+        seen,
+        network,
+    )
 }
 
 fn fill_with(
@@ -266,15 +323,17 @@ fn fill_with(
     if config.address.is_none() {
         config.address = network.default_address;
     }
-    let address = config
-        .address
-        .ok_or_else(|| wrong("this host has no default route to tell its address by: say address or --address"))?;
+    let address = config.address.ok_or_else(|| {
+        wrong("this host has no default route to tell its address by: say address or --address")
+    })?;
     if let Some(vip) = &mut config.vip {
         if vip.interface.is_none() {
             vip.interface = network.interface_of(address);
         }
         if vip.interface.is_none() {
-            return Err(wrong("no interface has this host's address: say vip.interface"));
+            return Err(wrong(
+                "no interface has this host's address: say vip.interface",
+            ));
         }
         if vip.router_id == 0 {
             return Err(wrong("vip.routerId is 0: VRRP's ids go from 1 to 255"));
@@ -298,23 +357,31 @@ fn configuration(
     let mut config = match (given, record, overrides.first) {
         (Some(mut config), Some(record), _) if config.components.is_empty() => {
             // What was installed stays as it is until somebody asks for something else.
-            config.components.clone_from(&record.configuration.components);
+            config
+                .components
+                .clone_from(&record.configuration.components);
             config
         }
         (Some(config), ..) => config,
         (None, Some(record), _) => record.configuration.clone(),
         (None, None, true) => NodeConfiguration::default(),
         (None, None, false) => {
-            return Err(wrong("there is no NodeConfiguration: say --config FILE, or --config - for standard input"));
+            return Err(wrong(
+                "there is no NodeConfiguration: say --config FILE, or --config - for standard input",
+            ));
         }
     };
     if config.role == Role::Etcd {
-        return Err(wrong("role etcd is etcdadm's: nodeadm knows master and node"));
+        return Err(wrong(
+            "role etcd is etcdadm's: nodeadm knows master and node",
+        ));
     }
     if let Some(role) = overrides.role
         && config.role != role
     {
-        return Err(wrong("`init` makes a control plane, but the document's role is node: use `nodeadm join`"));
+        return Err(wrong(
+            "`init` makes a control plane, but the document's role is node: use `nodeadm join`",
+        ));
     }
     if let Some(version) = overrides.version {
         config.kubernetes_version = Some(version);
@@ -332,7 +399,10 @@ fn configuration(
         config.install_dir.clone_from(install_dir);
     }
     if !config.install_dir.is_absolute() {
-        return Err(wrong(format!("installDir {} is not an absolute path", config.install_dir.display())));
+        return Err(wrong(format!(
+            "installDir {} is not an absolute path",
+            config.install_dir.display()
+        )));
     }
     for name in &overrides.ignore {
         if !config.ignore_preflight_errors.contains(name) {
@@ -343,12 +413,19 @@ fn configuration(
 }
 
 fn credentials(documents: Option<&Documents>) -> Result<BTreeMap<String, Secret>, Error> {
-    let given: Option<&Credentials> = documents.and_then(|documents| documents.credentials.as_ref());
-    let files = given.map(|credentials| credentials.files.clone()).unwrap_or_default();
-    match files.keys().find(|name| !CREDENTIALS.contains(&name.as_str())) {
-        Some(unknown) => {
-            Err(wrong(format!("Credentials: there is no file {unknown:?} here; known: {}", CREDENTIALS.join(", "))))
-        }
+    let given: Option<&Credentials> =
+        documents.and_then(|documents| documents.credentials.as_ref());
+    let files = given
+        .map(|credentials| credentials.files.clone())
+        .unwrap_or_default();
+    match files
+        .keys()
+        .find(|name| !CREDENTIALS.contains(&name.as_str()))
+    {
+        Some(unknown) => Err(wrong(format!(
+            "Credentials: there is no file {unknown:?} here; known: {}",
+            CREDENTIALS.join(", ")
+        ))),
         None => Ok(files),
     }
 }
@@ -360,7 +437,9 @@ fn check_labels(config: &NodeConfiguration) -> Result<(), Error> {
             || prefix == "k8s.io"
             || prefix.ends_with(".kubernetes.io")
             || prefix.ends_with(".k8s.io");
-        let allowed = KUBELET_LABELS.iter().any(|allowed| key.starts_with(allowed))
+        let allowed = KUBELET_LABELS
+            .iter()
+            .any(|allowed| key.starts_with(allowed))
             || key.starts_with("topology.kubernetes.io/");
         if reserved && !allowed {
             return Err(wrong(format!(
@@ -372,93 +451,4 @@ fn check_labels(config: &NodeConfiguration) -> Result<(), Error> {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
-    use super::*;
-    use crate::artifacts::Images;
-    use host::Digest;
-
-    /// Settings of the host 10.77.0.11 as these documents say, without a store.
-    pub(crate) fn settings_of(documents: &str) -> Settings {
-        let documents = Documents::parse(documents).unwrap();
-        let overrides = Overrides { first: true, ..Overrides::default() };
-        let mut config = configuration(Some(&documents), None, &overrides).unwrap();
-        config.metadata.name = "h1".to_owned();
-        config.address = Some("10.77.0.11".parse().unwrap());
-        if let Some(vip) = &mut config.vip {
-            vip.interface.get_or_insert_with(|| "eth0".to_owned());
-        }
-        let version = config.kubernetes_version.unwrap_or(Version::new(1, 37, 2));
-        config.kubernetes_version = Some(version);
-        let stored = |name: &str, files: &[&str]| {
-            let file = |file: &&str| bundle::StoredFile {
-                name: (*file).to_owned(),
-                digest: Digest::of(file.as_bytes()),
-                size: 1,
-                path: Path::new("/var/cache/klusterkit/blobs/sha256").join(file),
-            };
-            Some(bundle::StoredComponent {
-                name: name.to_owned(),
-                version: "v1.0.0".to_owned(),
-                origin: bundle::store::Origin::Store,
-                files: files.iter().map(file).collect(),
-            })
-        };
-        let images = Images {
-            pause: "registry.k8s.io/pause:3.10.2".to_owned(),
-            keepalived: config.vip.as_ref().map(|_| "klusterkit.dev/keepalived:2.2.7".to_owned()),
-            first: vec!["registry.k8s.io/pause:3.10.2".to_owned()],
-            later: vec!["registry.k8s.io/coredns/coredns:v1.14.6".to_owned()],
-        };
-        let endpoint = config.control_plane_endpoint.as_ref().map_or("10.77.0.11:6443".to_owned(), Endpoint::with_api_port);
-        Settings {
-            first: config.role == Role::Master,
-            version,
-            name: "h1".to_owned(),
-            address: "10.77.0.11".parse().unwrap(),
-            interface: "eth0".to_owned(),
-            endpoint,
-            api: "10.77.0.11:6443".to_owned(),
-            foreign: documents.foreign.clone(),
-            credentials: credentials(Some(&documents)).unwrap(),
-            etcd_handed: false,
-            artifacts: Artifacts {
-                kubernetes: stored("kubernetes", &["kubeadm", "kubelet", "kubectl"]),
-                containerd: stored("containerd", &["containerd.tar.gz"]),
-                runc: stored("runc", &["runc.amd64"]),
-                cni_plugins: stored("cni-plugins", &["cni-plugins.tgz"]),
-                flannel: None,
-                images,
-            },
-            store: Store::new(Path::new("/nowhere")),
-            arch: "amd64",
-            config,
-        }
-    }
-
-    /// A plain control plane.
-    pub(crate) fn settings() -> Settings {
-        settings_of(
-            "apiVersion: klusterkit.dev/v1alpha1\nkind: NodeConfiguration\nkubernetesVersion: v1.37.2\n\
-             controlPlaneEndpoint: 10.77.0.100\n",
-        )
-    }
-
-    fn wrong(documents: &str) -> String {
-        let documents = Documents::parse(documents).unwrap();
-        let overrides = Overrides { role: Some(Role::Master), first: true, ..Overrides::default() };
-        let config = configuration(Some(&documents), None, &overrides);
-        let checked = config.and_then(|config| check_labels(&config)).and_then(|()| credentials(Some(&documents)));
-        checked.and_then(|_| kubeadm::check_versions(&documents.foreign)).unwrap_err().to_string()
-    }
-
-    #[test]
-    fn what_makes_no_sense_is_refused() {
-        let node = "apiVersion: klusterkit.dev/v1alpha1\nkind: NodeConfiguration\n";
-        insta::assert_snapshot!(wrong(&format!("{node}role: worker\n")), @"`init` makes a control plane, but the document's role is node: use `nodeadm join`");
-        insta::assert_snapshot!(wrong(&format!("{node}role: etcd\n")), @"role etcd is etcdadm's: nodeadm knows master and node");
-        insta::assert_snapshot!(wrong(&format!("{node}installDir: bin\n")), @"installDir bin is not an absolute path");
-        insta::assert_snapshot!(wrong(&format!("{node}labels: {{node-role.kubernetes.io/x: y}}\n")), @"labels: node-role.kubernetes.io/x belongs to Kubernetes, a node may not give it to itself; label it with kubectl");
-        insta::assert_snapshot!(wrong(&format!("{node}---\napiVersion: kubeadm.k8s.io/v1beta3\nkind: ClusterConfiguration\n")), @"ClusterConfiguration is of kubeadm.k8s.io/v1beta3: say kubeadm.k8s.io/v1beta4 (`kubeadm config migrate` converts)");
-        insta::assert_snapshot!(wrong("apiVersion: klusterkit.dev/v1alpha1\nkind: Credentials\nfiles: {../x: y}\n"), @r#"Credentials: there is no file "../x" here; known: ca.crt, ca.key, front-proxy-ca.crt, front-proxy-ca.key, sa.key, sa.pub, etcd/ca.crt, apiserver-etcd-client.crt, apiserver-etcd-client.key, token"#);
-    }
-}
+pub(crate) mod tests;

@@ -15,7 +15,10 @@ pub(crate) fn draw() -> String {
     const LETTERS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
     let mut bytes = [0; 22];
     getrandom::fill(&mut bytes).expect("the kernel gives random bytes");
-    let text: String = bytes.iter().map(|byte| char::from(LETTERS[usize::from(byte % 32)])).collect();
+    let text: String = bytes
+        .iter()
+        .map(|byte| char::from(LETTERS[usize::from(byte % 32)]))
+        .collect();
     format!("{}.{}", &text[..6], &text[6..])
 }
 
@@ -23,14 +26,19 @@ pub(crate) fn draw() -> String {
 #[must_use]
 pub(crate) fn parts(token: &str) -> Option<(&str, &str)> {
     let (id, secret) = token.split_once('.')?;
-    let plain = |text: &str| text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+    let plain = |text: &str| {
+        text.bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+    };
     (id.len() == 6 && secret.len() == 16 && plain(id) && plain(secret)).then_some((id, secret))
 }
 
 /// When a token that is made now ends, in RFC 3339.
 #[must_use]
 pub(crate) fn end(now: SystemTime, ttl: Duration) -> String {
-    let end = OffsetDateTime::from(now + ttl).replace_nanosecond(0).unwrap_or(OffsetDateTime::UNIX_EPOCH);
+    let end = OffsetDateTime::from(now + ttl)
+        .replace_nanosecond(0)
+        .unwrap_or(OffsetDateTime::UNIX_EPOCH);
     end.format(&Rfc3339).unwrap_or_default()
 }
 
@@ -80,11 +88,18 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
             _ => return Err(bad()),
         };
         let number: u64 = digits.parse().map_err(|_| bad())?;
-        seconds = number.checked_mul(unit).and_then(|more| seconds.checked_add(more)).ok_or_else(bad)?;
+        seconds = number
+            .checked_mul(unit)
+            .and_then(|more| seconds.checked_add(more))
+            .ok_or_else(bad)?;
         digits.clear();
     }
     let whole = digits.is_empty() && seconds > 0 && seconds <= 366 * 86400;
-    if whole { Ok(Duration::from_secs(seconds)) } else { Err(bad()) }
+    if whole {
+        Ok(Duration::from_secs(seconds))
+    } else {
+        Err(bad())
+    }
 }
 
 #[cfg(test)]
@@ -96,7 +111,13 @@ mod tests {
         let token = draw();
         assert!(parts(&token).is_some(), "{token}");
         assert_ne!(token, draw());
-        for bad in ["", "abcdef", "abcdef.short", "ABCDEF.0123456789abcdef", "abcde/.0123456789abcdef"] {
+        for bad in [
+            "",
+            "abcdef",
+            "abcdef.short",
+            "ABCDEF.0123456789abcdef",
+            "abcde/.0123456789abcdef",
+        ] {
             assert_eq!(parts(bad), None, "{bad}");
         }
     }
@@ -107,6 +128,9 @@ mod tests {
         for bad in ["", "15", "m", "15x", "0s", "99999999999999999999d", "400d"] {
             assert!(duration(bad).is_err(), "{bad}");
         }
-        assert_eq!(end(SystemTime::UNIX_EPOCH, Duration::from_secs(60)), "1970-01-01T00:01:00Z");
+        assert_eq!(
+            end(SystemTime::UNIX_EPOCH, Duration::from_secs(60)),
+            "1970-01-01T00:01:00Z"
+        );
     }
 }

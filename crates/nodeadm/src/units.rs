@@ -12,7 +12,8 @@ use crate::Error;
 const COMMENT: &str = "Written by nodeadm; `nodeadm reset` takes it away.";
 
 fn render(unit: &Unit, name: &'static str) -> Result<String, Error> {
-    unit.render().map_err(|source| Error::Unit { unit: name, source })
+    unit.render()
+        .map_err(|source| Error::Unit { unit: name, source })
 }
 
 /// containerd.service.
@@ -22,14 +23,25 @@ fn render(unit: &Unit, name: &'static str) -> Result<String, Error> {
 pub(crate) fn containerd(install_dir: &Path) -> Result<String, Error> {
     let program = install_dir.join("containerd").display().to_string();
     // containerd looks its shim up in PATH.
-    let path = format!("PATH={}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", install_dir.display());
+    let path = format!(
+        "PATH={}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        install_dir.display()
+    );
     let unit = Unit::new(COMMENT)
-        .with("Unit", "Description", Value::line("containerd container runtime"))
+        .with(
+            "Unit",
+            "Description",
+            Value::line("containerd container runtime"),
+        )
         .with("Unit", "Documentation", "https://containerd.io")
         .with("Unit", "After", "network.target local-fs.target")
         .with("Service", "Type", "notify")
         .with("Service", "Environment", Value::words([path]))
-        .with("Service", "ExecStart", Command::new(program, Vec::<Argument>::new()))
+        .with(
+            "Service",
+            "ExecStart",
+            Command::new(program, Vec::<Argument>::new()),
+        )
         // Containers outlive their runtime's restart.
         .with("Service", "KillMode", "process")
         .with("Service", "Delegate", "yes")
@@ -50,12 +62,20 @@ pub(crate) fn containerd(install_dir: &Path) -> Result<String, Error> {
 pub(crate) fn kubelet(install_dir: &Path) -> Result<String, Error> {
     let program = install_dir.join("kubelet").display().to_string();
     let unit = Unit::new(COMMENT)
-        .with("Unit", "Description", Value::line("kubelet: The Kubernetes Node Agent"))
+        .with(
+            "Unit",
+            "Description",
+            Value::line("kubelet: The Kubernetes Node Agent"),
+        )
         .with("Unit", "Documentation", "https://kubernetes.io/docs/")
         .with("Unit", "Wants", "network-online.target")
         .with("Unit", "After", "network-online.target containerd.service")
         .with("Unit", "StartLimitIntervalSec", "0")
-        .with("Service", "ExecStart", Command::new(program, Vec::<Argument>::new()))
+        .with(
+            "Service",
+            "ExecStart",
+            Command::new(program, Vec::<Argument>::new()),
+        )
         .with("Service", "Restart", "always")
         .with("Service", "RestartSec", "1")
         .with("Install", "WantedBy", "multi-user.target");
@@ -68,7 +88,12 @@ pub(crate) fn kubelet(install_dir: &Path) -> Result<String, Error> {
 /// When the folder's name cannot stand in a unit.
 pub(crate) fn kubelet_drop_in(install_dir: &Path) -> Result<String, Error> {
     let program = install_dir.join("kubelet").display().to_string();
-    let variables = ["KUBELET_KUBECONFIG_ARGS", "KUBELET_CONFIG_ARGS", "KUBELET_KUBEADM_ARGS", "KUBELET_EXTRA_ARGS"];
+    let variables = [
+        "KUBELET_KUBECONFIG_ARGS",
+        "KUBELET_CONFIG_ARGS",
+        "KUBELET_KUBEADM_ARGS",
+        "KUBELET_EXTRA_ARGS",
+    ];
     let unit = Unit::new(COMMENT)
         .with(
             "Service",

@@ -22,7 +22,9 @@ use bundle::Store;
 use cli::{Context, Tool};
 use host::{Host, Local, Overlay, Phase, Summary};
 
-use crate::arguments::{Arguments, ConfigVerb, NodeArgs, NodePhase, NodeVerb, StoreVerb, TokenVerb, Verb, WalkArgs};
+use crate::arguments::{
+    Arguments, ConfigVerb, NodeArgs, NodePhase, NodeVerb, StoreVerb, TokenVerb, Verb, WalkArgs,
+};
 use crate::cluster::{Cluster, Live, Picture};
 use crate::facts::Network;
 use crate::settings::{Overrides, Settings};
@@ -46,19 +48,34 @@ pub fn run(context: &mut Context, arguments: &Arguments) -> Result<(), cli::Erro
         Verb::Facts => facts::run(context),
         Verb::List(args) => list::run(context, args),
         Verb::Download(args) => download::run(context, args),
-        Verb::Config { verb: ConfigVerb::Print(args) } => config::run(context, args),
-        Verb::Store { verb: StoreVerb::Missing } => store::missing(context),
-        Verb::Store { verb: StoreVerb::Receive } => store::receive(context),
-        Verb::Token { verb: TokenVerb::Create(args) } => token::create(context, args),
-        Verb::Token { verb: TokenVerb::Delete { token } } => token::delete(context, token),
-        Verb::Version(args) => cli::print_version(context, "nodeadm", env!("CARGO_PKG_VERSION"), args),
+        Verb::Config {
+            verb: ConfigVerb::Print(args),
+        } => config::run(context, args),
+        Verb::Store {
+            verb: StoreVerb::Missing,
+        } => store::missing(context),
+        Verb::Store {
+            verb: StoreVerb::Receive,
+        } => store::receive(context),
+        Verb::Token {
+            verb: TokenVerb::Create(args),
+        } => token::create(context, args),
+        Verb::Token {
+            verb: TokenVerb::Delete { token },
+        } => token::delete(context, token),
+        Verb::Version(args) => {
+            cli::print_version(context, "nodeadm", env!("CARGO_PKG_VERSION"), args)
+        }
         Verb::Completion { shell } => cli::completion::<Arguments>(context, *shell),
         Verb::VipCheck(args) => vip_check::run(args),
     }
 }
 
 fn tool() -> Tool {
-    Tool { name: "nodeadm", folder: paths::FOLDER.into() }
+    Tool {
+        name: "nodeadm",
+        folder: paths::FOLDER.into(),
+    }
 }
 
 /// The arguments of a verb, or of its `phase`, and which phases are named there.
@@ -71,17 +88,30 @@ fn chosen(verb: &NodeVerb) -> (&NodeArgs, &WalkArgs, &[String]) {
 
 /// What is wanted of this host.
 fn settings(args: &NodeArgs, overrides: &Overrides) -> Result<Settings, cli::Error> {
-    let documents = args.config.as_deref().map(cli::read_documents).transpose()?;
+    let documents = args
+        .config
+        .as_deref()
+        .map(cli::read_documents)
+        .transpose()?;
     let seen = Local::new("/");
     let store = Store::new(Path::new("/"));
-    Ok(Settings::resolve(documents, overrides, &seen, &Network::read(), store)?)
+    Ok(Settings::resolve(
+        documents,
+        overrides,
+        &seen,
+        &Network::read(),
+        store,
+    )?)
 }
 
 /// This host and its cluster: the real ones, or pictures of them for a dry run.
 fn node(settings: Settings, dry_run: bool) -> Node {
     let live = Live::new(Path::new("/"), settings.api.clone());
     let (host, cluster): (Box<dyn Host>, Box<dyn Cluster>) = if dry_run {
-        (Box::new(Overlay::new(Local::new("/"))), Box::new(Picture::new(live)))
+        (
+            Box::new(Overlay::new(Local::new("/"))),
+            Box::new(Picture::new(live)),
+        )
     } else {
         (Box::new(Local::new("/")), Box::new(live))
     };
@@ -105,9 +135,17 @@ fn walk(
 fn result(node: &Node, summary: &Summary, join: Option<String>) -> NodeResult {
     let mut phases: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for applied in &summary.changes {
-        phases.entry(applied.phase.to_owned()).or_default().push(applied.change.clone());
+        phases
+            .entry(applied.phase.to_owned())
+            .or_default()
+            .push(applied.change.clone());
     }
-    NodeResult { name: node.settings().name.clone(), changes: summary.changes.len(), phases, join }
+    NodeResult {
+        name: node.settings().name.clone(),
+        changes: summary.changes.len(),
+        phases,
+        join,
+    }
 }
 
 fn print_result(context: &Context, result: &NodeResult, dry_run: bool) -> Result<(), cli::Error> {

@@ -37,7 +37,12 @@ impl Live {
     /// Through the API server at `HOST:PORT`, with the certificates below `root`.
     #[must_use]
     pub fn new(root: &Path, at: String) -> Self {
-        Self { files: host::Local::new(root), at, agent: OnceCell::new(), looker: OnceCell::new() }
+        Self {
+            files: host::Local::new(root),
+            at,
+            agent: OnceCell::new(),
+            looker: OnceCell::new(),
+        }
     }
 
     /// An agent that identifies itself as the admin, once a kubeconfig is there.
@@ -72,7 +77,8 @@ impl Cluster for Live {
         let agent = match self.looker.get() {
             Some(agent) => agent,
             None => {
-                let tls = trust(&self.files, &Path::new(paths::PKI).join("ca.crt")).map_err(|e| e.to_string())?;
+                let tls = trust(&self.files, &Path::new(paths::PKI).join("ca.crt"))
+                    .map_err(|e| e.to_string())?;
                 self.looker.get_or_init(|| agent(tls, LOOK))
             }
         };
@@ -80,11 +86,17 @@ impl Cluster for Live {
     }
 
     fn get(&self, path: &str) -> Result<Option<Value>, ClusterError> {
-        let Some(agent) = self.agent()? else { return Ok(None) };
+        let Some(agent) = self.agent()? else {
+            return Ok(None);
+        };
         let url = self.url(path);
         let answer = agent.get(&url).call();
-        let Some(bytes) = body("GET", &url, answer)? else { return Ok(None) };
-        serde_json::from_slice(&bytes).map(Some).map_err(|source| ClusterError::Answer { url, source })
+        let Some(bytes) = body("GET", &url, answer)? else {
+            return Ok(None);
+        };
+        serde_json::from_slice(&bytes)
+            .map(Some)
+            .map_err(|source| ClusterError::Answer { url, source })
     }
 
     fn change(&mut self, change: &ClusterChange) -> Result<(), ClusterError> {
@@ -93,16 +105,22 @@ impl Cluster for Live {
         match change {
             ClusterChange::Apply { object, .. } => {
                 let url = format!("{url}?fieldManager={MANAGER}&force=true");
-                let request = agent.patch(&url).content_type("application/apply-patch+yaml");
+                let request = agent
+                    .patch(&url)
+                    .content_type("application/apply-patch+yaml");
                 found("PATCH", &url, request.send(object.bytes()))
             }
             ClusterChange::Merge { patch, .. } => {
                 let url = format!("{url}?fieldManager={MANAGER}");
-                let request = agent.patch(&url).content_type("application/merge-patch+json");
+                let request = agent
+                    .patch(&url)
+                    .content_type("application/merge-patch+json");
                 found("PATCH", &url, request.send(patch.bytes()))
             }
             // What is gone already is as it should be.
-            ClusterChange::Delete { .. } => body("DELETE", &url, agent.delete(&url).call()).map(drop),
+            ClusterChange::Delete { .. } => {
+                body("DELETE", &url, agent.delete(&url).call()).map(drop)
+            }
         }
     }
 
@@ -149,15 +167,28 @@ fn body(
     url: &str,
     answer: Result<Response<ureq::Body>, ureq::Error>,
 ) -> Result<Option<Vec<u8>>, ClusterError> {
-    let request =
-        |source| ClusterError::Request { method, url: url.to_owned(), source: Box::new(source) };
+    let request = |source| ClusterError::Request {
+        method,
+        url: url.to_owned(),
+        source: Box::new(source),
+    };
     let mut answer = answer.map_err(request)?;
     let status = answer.status().as_u16();
-    let bytes = answer.body_mut().with_config().limit(LIMIT).read_to_vec().map_err(request)?;
+    let bytes = answer
+        .body_mut()
+        .with_config()
+        .limit(LIMIT)
+        .read_to_vec()
+        .map_err(request)?;
     match status {
         200..=299 => Ok(Some(bytes)),
         404 => Ok(None),
-        _ => Err(ClusterError::Refused { method, url: url.to_owned(), status, message: message(&bytes) }),
+        _ => Err(ClusterError::Refused {
+            method,
+            url: url.to_owned(),
+            status,
+            message: message(&bytes),
+        }),
     }
 }
 
@@ -181,13 +212,22 @@ fn found(
 /// The server's own words, out of a `Status` object where it is one.
 fn message(bytes: &[u8]) -> String {
     let status: Option<Value> = serde_json::from_slice(bytes).ok();
-    let words = status.as_ref().and_then(|status| status.get("message")).and_then(Value::as_str);
-    let words = words.map_or_else(|| String::from_utf8_lossy(bytes).into_owned(), str::to_owned);
+    let words = status
+        .as_ref()
+        .and_then(|status| status.get("message"))
+        .and_then(Value::as_str);
+    let words = words.map_or_else(
+        || String::from_utf8_lossy(bytes).into_owned(),
+        str::to_owned,
+    );
     words.chars().take(500).collect()
 }
 
 fn fault(path: &Path, what: impl Into<String>) -> ClusterError {
-    ClusterError::Config { path: path.to_owned(), what: what.into() }
+    ClusterError::Config {
+        path: path.to_owned(),
+        what: what.into(),
+    }
 }
 
 fn certificates(path: &Path, pem: &[u8]) -> Result<Vec<Certificate<'static>>, ClusterError> {
@@ -197,11 +237,17 @@ fn certificates(path: &Path, pem: &[u8]) -> Result<Vec<Certificate<'static>>, Cl
             found.push(certificate);
         }
     }
-    if found.is_empty() { Err(fault(path, "it has no certificate")) } else { Ok(found) }
+    if found.is_empty() {
+        Err(fault(path, "it has no certificate"))
+    } else {
+        Ok(found)
+    }
 }
 
 fn trust(files: &host::Local, ca: &Path) -> Result<TlsConfig, ClusterError> {
-    let pem = files.read(ca, 1 << 20)?.ok_or_else(|| fault(ca, "it is not there"))?;
+    let pem = files
+        .read(ca, 1 << 20)?
+        .ok_or_else(|| fault(ca, "it is not there"))?;
     let roots = RootCerts::new_with_certs(&certificates(ca, &pem)?);
     Ok(TlsConfig::builder().root_certs(roots).build())
 }
@@ -212,15 +258,26 @@ fn tls_of_kubeconfig(path: &Path, text: &str) -> Result<TlsConfig, ClusterError>
     let pem = |pointer: &str, name: &str| -> Result<Vec<u8>, ClusterError> {
         let text = config.pointer(pointer).and_then(Value::as_str);
         let text = text.ok_or_else(|| fault(path, format!("it has no {name}")))?;
-        STANDARD.decode(text).map_err(|_| fault(path, format!("its {name} is no base64")))
+        STANDARD
+            .decode(text)
+            .map_err(|_| fault(path, format!("its {name} is no base64")))
     };
-    let ca = pem("/clusters/0/cluster/certificate-authority-data", "certificate-authority-data")?;
-    let certificate = pem("/users/0/user/client-certificate-data", "client-certificate-data")?;
+    let ca = pem(
+        "/clusters/0/cluster/certificate-authority-data",
+        "certificate-authority-data",
+    )?;
+    let certificate = pem(
+        "/users/0/user/client-certificate-data",
+        "client-certificate-data",
+    )?;
     let key = pem("/users/0/user/client-key-data", "client-key-data")?;
     let key = PrivateKey::from_pem(&key).map_err(|e| fault(path, e.to_string()))?;
     let client = ClientCert::new_with_certs(&certificates(path, &certificate)?, key);
     let roots = RootCerts::new_with_certs(&certificates(path, &ca)?);
-    Ok(TlsConfig::builder().root_certs(roots).client_cert(Some(client)).build())
+    Ok(TlsConfig::builder()
+        .root_certs(roots)
+        .client_cert(Some(client))
+        .build())
 }
 
 #[cfg(test)]
@@ -229,7 +286,10 @@ mod tests {
 
     #[test]
     fn the_servers_words_are_kept_short() {
-        assert_eq!(message(br#"{"kind":"Status","message":"no such thing"}"#), "no such thing");
+        assert_eq!(
+            message(br#"{"kind":"Status","message":"no such thing"}"#),
+            "no such thing"
+        );
         assert_eq!(message(&[b'x'; 2000]).len(), 500);
     }
 
@@ -238,7 +298,10 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let live = Live::new(root.path(), "127.0.0.1:1".to_owned());
         assert_eq!(live.get("/api/v1/nodes/h1").unwrap(), None);
-        assert_eq!(live.ready("127.0.0.1:1").unwrap_err(), "/etc/kubernetes/pki/ca.crt is at fault: it is not there");
+        assert_eq!(
+            live.ready("127.0.0.1:1").unwrap_err(),
+            "/etc/kubernetes/pki/ca.crt is at fault: it is not there"
+        );
     }
 
     #[test]

@@ -22,7 +22,11 @@ pub struct Picture<B> {
 impl<B> Picture<B> {
     /// Over `base`, with nothing changed yet.
     pub fn new(base: B) -> Self {
-        Self { base, objects: BTreeMap::new(), ready: BTreeSet::new() }
+        Self {
+            base,
+            objects: BTreeMap::new(),
+            ready: BTreeSet::new(),
+        }
     }
 
     /// Puts an object there.
@@ -33,7 +37,11 @@ impl<B> Picture<B> {
 
 impl<B: Cluster> Cluster for Picture<B> {
     fn ready(&self, at: &str) -> Result<(), String> {
-        if self.ready.contains(at) { Ok(()) } else { self.base.ready(at) }
+        if self.ready.contains(at) {
+            Ok(())
+        } else {
+            self.base.ready(at)
+        }
     }
 
     fn get(&self, path: &str) -> Result<Option<Value>, ClusterError> {
@@ -61,7 +69,9 @@ impl<B: Cluster> Cluster for Picture<B> {
     }
 
     fn assume(&mut self, path: &str) {
-        self.objects.entry(path.to_owned()).or_insert_with(|| Some(Value::Object(serde_json::Map::new())));
+        self.objects
+            .entry(path.to_owned())
+            .or_insert_with(|| Some(Value::Object(serde_json::Map::new())));
     }
 
     fn assume_ready(&mut self, at: &str) {

@@ -35,12 +35,23 @@ impl Phase<Node> for ApplyDns {
         let network = Awaited::File(PathBuf::from(NETWORK));
         if settings.config.network.cni == Cni::Flannel && node.awaited(&network)?.is_err() {
             let reason = "flannel to connect this node".to_owned();
-            plan.push(Change::Await(Await { what: network, reason, limit: Duration::from_secs(180) }));
+            plan.push(Change::Await(Await {
+                what: network,
+                reason,
+                limit: Duration::from_secs(180),
+            }));
         }
-        let kubelet = settings.foreign.iter().rfind(|foreign| foreign.kind == "KubeletConfiguration");
+        let kubelet = settings
+            .foreign
+            .iter()
+            .rfind(|foreign| foreign.kind == "KubeletConfiguration");
         let said = kubelet.and_then(|foreign| foreign.value.get("resolvConf")?.as_str());
-        if resolver::upstream(seen, said)?.is_empty() && node.cluster().get(CONFIGURATION)?.is_none() {
-            plan.push(Change::apply(&coredns::without_forward(&settings.config.network.dns_domain)));
+        if resolver::upstream(seen, said)?.is_empty()
+            && node.cluster().get(CONFIGURATION)?.is_none()
+        {
+            plan.push(Change::apply(&coredns::without_forward(
+                &settings.config.network.dns_domain,
+            )));
         }
         let args = ["init", "phase", "addon", "coredns"];
         let mut change = kubeadm::phase(settings, "coredns", &args, kubeadm::inputs(seen)?);

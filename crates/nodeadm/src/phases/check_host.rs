@@ -20,7 +20,13 @@ impl Phase<Node> for CheckHost {
 
     fn plan(&self, node: &Node) -> Result<Vec<Change>, Error> {
         let checks = preflight::run(node.host(), node.settings());
-        let bad = checks.iter().any(|check| matches!(check.verdict, Verdict::Failed | Verdict::Unknown));
-        if bad { Err(Error::Preflight(checks)) } else { Ok(Vec::new()) }
+        let bad = checks
+            .iter()
+            .any(|check| matches!(check.verdict, Verdict::Failed | Verdict::Unknown));
+        if bad {
+            Err(Error::Preflight(checks))
+        } else {
+            Ok(Vec::new())
+        }
     }
 }

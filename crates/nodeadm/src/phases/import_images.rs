@@ -13,8 +13,16 @@ pub struct ImportRemainingImages;
 
 fn plan(node: &Node, wanted: &[String]) -> Result<Vec<Change>, Error> {
     let there = node.images()?;
-    let references: Vec<String> = wanted.iter().filter(|image| !there.contains(*image)).cloned().collect();
-    Ok(if references.is_empty() { Vec::new() } else { vec![Change::ImportImages { references }] })
+    let references: Vec<String> = wanted
+        .iter()
+        .filter(|image| !there.contains(*image))
+        .cloned()
+        .collect();
+    Ok(if references.is_empty() {
+        Vec::new()
+    } else {
+        vec![Change::ImportImages { references }]
+    })
 }
 
 impl Phase<Node> for ImportImages {

@@ -27,7 +27,12 @@ impl Phase<Node> for InstallBinaries {
         let (seen, settings) = (node.host(), node.settings());
         let folder = &settings.config.install_dir;
         let mut plan = Vec::new();
-        for path in [folder, Path::new(paths::CNI_BIN), Path::new(paths::RECEIPTS), Path::new(paths::LINKS)] {
+        for path in [
+            folder,
+            Path::new(paths::CNI_BIN),
+            Path::new(paths::RECEIPTS),
+            Path::new(paths::LINKS),
+        ] {
             plan.extend(plan_folder(seen, path, 0o755)?);
         }
         let mut installs = Vec::new();
@@ -40,7 +45,10 @@ impl Phase<Node> for InstallBinaries {
             for path in PROGRAMS.iter().map(|name| folder.join(name)) {
                 plan.extend(keep_found(seen, &path)?);
             }
-            for path in PLUGINS.iter().map(|name| Path::new(paths::CNI_BIN).join(name)) {
+            for path in PLUGINS
+                .iter()
+                .map(|name| Path::new(paths::CNI_BIN).join(name))
+            {
                 plan.extend(keep_found(seen, &path)?);
             }
         }
@@ -63,7 +71,11 @@ impl Phase<Node> for InstallBinaries {
 }
 
 fn receipt(component: &StoredComponent, file: &str) -> PathBuf {
-    let suffix = if component.files.len() > 1 { format!("-{file}") } else { String::new() };
+    let suffix = if component.files.len() > 1 {
+        format!("-{file}")
+    } else {
+        String::new()
+    };
     Path::new(paths::RECEIPTS).join(format!("{}{suffix}.json", component.name))
 }
 
@@ -71,7 +83,10 @@ fn installs_of(node: &Node) -> Vec<Install> {
     let settings = node.settings();
     let (artifacts, folder) = (&settings.artifacts, &settings.config.install_dir);
     let mut installs = Vec::new();
-    let mut push = |component: &StoredComponent, name: &str, files: Vec<InstallFile>, folders: Vec<InstallFolder>| {
+    let mut push = |component: &StoredComponent,
+                    name: &str,
+                    files: Vec<InstallFile>,
+                    folders: Vec<InstallFolder>| {
         if let Some(file) = component.file(name) {
             installs.push(Install {
                 component: format!("{} {}", component.name, component.version),
@@ -91,7 +106,9 @@ fn installs_of(node: &Node) -> Vec<Install> {
     if let Some(containerd) = &artifacts.containerd {
         for archive in &containerd.files {
             let members = ["containerd", "containerd-shim-runc-v2", "ctr"];
-            let files = members.map(|name| file(Some(&format!("bin/{name}")), name)).to_vec();
+            let files = members
+                .map(|name| file(Some(&format!("bin/{name}")), name))
+                .to_vec();
             push(containerd, &archive.name, files, Vec::new());
         }
     }
@@ -102,7 +119,11 @@ fn installs_of(node: &Node) -> Vec<Install> {
     }
     if let Some(plugins) = &artifacts.cni_plugins {
         for archive in &plugins.files {
-            let all = InstallFolder { member: String::new(), path: paths::CNI_BIN.into(), mode: 0o755 };
+            let all = InstallFolder {
+                member: String::new(),
+                path: paths::CNI_BIN.into(),
+                mode: 0o755,
+            };
             push(plugins, &archive.name, Vec::new(), vec![all]);
         }
     }

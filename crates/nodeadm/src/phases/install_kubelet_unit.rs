@@ -25,8 +25,18 @@ impl Phase<Node> for InstallKubeletUnit {
     fn plan(&self, node: &Node) -> Result<Vec<Change>, Error> {
         let seen = node.host();
         let folder = &node.settings().config.install_dir;
-        let mut plan = plan_file(seen, Path::new(paths::KUBELET_UNIT), 0o644, &units::kubelet(folder)?)?;
-        plan.extend(plan_file(seen, Path::new(paths::KUBELET_DROPIN), 0o644, &units::kubelet_drop_in(folder)?)?);
+        let mut plan = plan_file(
+            seen,
+            Path::new(paths::KUBELET_UNIT),
+            0o644,
+            &units::kubelet(folder)?,
+        )?;
+        plan.extend(plan_file(
+            seen,
+            Path::new(paths::KUBELET_DROPIN),
+            0o644,
+            &units::kubelet_drop_in(folder)?,
+        )?);
         let unit = seen.unit(UNIT)?;
         if !plan.is_empty() || unit.needs_reload || !unit.loaded {
             plan.push(host::Change::ReloadUnits.into());

@@ -27,15 +27,25 @@ impl Phase<Node> for JoinCluster {
         let mut plan = Vec::new();
         if seen.stat(&conf)?.is_none() {
             let inputs = kubeadm::inputs(seen)?;
-            if kubeadm::receipted(seen, "join")? != Some(inputs) || seen.stat(&bootstrap)?.is_none() {
-                let mut change = kubeadm::phase(settings, "join", &["join", "phase", "kubelet-start"], inputs);
+            if kubeadm::receipted(seen, "join")? != Some(inputs) || seen.stat(&bootstrap)?.is_none()
+            {
+                let mut change = kubeadm::phase(
+                    settings,
+                    "join",
+                    &["join", "phase", "kubelet-start"],
+                    inputs,
+                );
                 change.run.limit = Duration::from_secs(360);
                 change.run.makes.push(host::Condition::Exists(bootstrap));
                 plan.push(Change::Kubeadm(change));
             }
             let reason = "the kubelet to get its certificate".to_owned();
             let what = Awaited::File(PathBuf::from(&conf));
-            plan.push(Change::Await(Await { what, reason, limit: Duration::from_secs(180) }));
+            plan.push(Change::Await(Await {
+                what,
+                reason,
+                limit: Duration::from_secs(180),
+            }));
             return Ok(plan);
         }
         // The token has served.
@@ -43,7 +53,10 @@ impl Phase<Node> for JoinCluster {
             plan.push(host::Change::Remove { path: bootstrap }.into());
         }
         let unit = seen.unit("kubelet.service")?;
-        if !matches!(unit.activity, UnitActivity::Active | UnitActivity::Activating) {
+        if !matches!(
+            unit.activity,
+            UnitActivity::Active | UnitActivity::Activating
+        ) {
             plan.push(host::Change::unit("kubelet.service", UnitAction::Start).into());
         }
         Ok(plan)

@@ -29,12 +29,26 @@ impl Phase<Node> for LabelNode {
         let Some(object) = node.cluster().get(&path)? else {
             let reason = format!("the kubelet to register the Node {}", settings.name);
             let limit = Duration::from_secs(120);
-            return Ok(vec![Change::Await(Await { what: Awaited::Object(path), reason, limit })]);
+            return Ok(vec![Change::Await(Await {
+                what: Awaited::Object(path),
+                reason,
+                limit,
+            })]);
         };
-        let label = |key: &str| object.pointer("/metadata/labels").and_then(|labels| labels.get(key));
+        let label = |key: &str| {
+            object
+                .pointer("/metadata/labels")
+                .and_then(|labels| labels.get(key))
+        };
         let new = label(ROLE).is_none();
         let mut wanted: Vec<(&str, &str)> = vec![(ROLE, ""), (UNBALANCED, "")];
-        wanted.extend(settings.config.labels.iter().map(|(key, value)| (key.as_str(), value.as_str())));
+        wanted.extend(
+            settings
+                .config
+                .labels
+                .iter()
+                .map(|(key, value)| (key.as_str(), value.as_str())),
+        );
         let labels: Map<String, Value> = wanted
             .into_iter()
             .filter(|(key, value)| label(key).and_then(Value::as_str) != Some(*value))
@@ -54,16 +68,26 @@ impl Phase<Node> for LabelNode {
             return Ok(Vec::new());
         }
         let what = format!("Node {}", settings.name);
-        Ok(vec![Change::Cluster(ClusterChange::Merge { what, path, patch: patch.to_string().into() })])
+        Ok(vec![Change::Cluster(ClusterChange::Merge {
+            what,
+            path,
+            patch: patch.to_string().into(),
+        })])
     }
 }
 
 /// All taints, when one of `wanted` is missing among those that are there.
 fn with_taints(object: &Value, wanted: &[String]) -> Option<Vec<Value>> {
-    let mut taints = object.pointer("/spec/taints").and_then(Value::as_array).cloned().unwrap_or_default();
+    let mut taints = object
+        .pointer("/spec/taints")
+        .and_then(Value::as_array)
+        .cloned()
+        .unwrap_or_default();
     let before = taints.len();
     for taint in wanted.iter().map(|text| kubeadm::taint_object(text)) {
-        let same = |other: &Value| other.get("key") == taint.get("key") && other.get("effect") == taint.get("effect");
+        let same = |other: &Value| {
+            other.get("key") == taint.get("key") && other.get("effect") == taint.get("effect")
+        };
         if !taints.iter().any(same) {
             taints.push(taint);
         }

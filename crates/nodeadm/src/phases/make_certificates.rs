@@ -46,9 +46,17 @@ impl Phase<Node> for MakeCertificates {
                 plan.push(host::Change::SetAside { path, to }.into());
             }
         }
-        let files: Vec<PathBuf> = NAMES.iter().map(|name| Path::new(paths::PKI).join(name)).collect();
-        let kubeadm =
-            kubeadm::plan_files(seen, settings, "certs", &["init", "phase", "certs", "all"], &files)?;
+        let files: Vec<PathBuf> = NAMES
+            .iter()
+            .map(|name| Path::new(paths::PKI).join(name))
+            .collect();
+        let kubeadm = kubeadm::plan_files(
+            seen,
+            settings,
+            "certs",
+            &["init", "phase", "certs", "all"],
+            &files,
+        )?;
         plan.extend(kubeadm);
         Ok(plan)
     }
@@ -71,7 +79,11 @@ fn lacks_a_name(node: &Node, certificate: &Certificate) -> bool {
 
 /// Named by when the certificate ends, so that two of them never meet.
 fn aside(path: &Path, certificate: &Certificate) -> PathBuf {
-    let until = certificate.not_after.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+    let until = certificate
+        .not_after
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs();
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     path.with_file_name(format!("{name}.until-{until}"))
 }

@@ -21,10 +21,15 @@ impl Phase<Node> for MakeKubeconfigs {
 
     fn plan(&self, node: &Node) -> Result<Vec<Change>, Error> {
         let (seen, settings) = (node.host(), node.settings());
-        let file = |name: &str| -> PathBuf { Path::new(paths::KUBERNETES).join(format!("{name}.conf")) };
+        let file =
+            |name: &str| -> PathBuf { Path::new(paths::KUBERNETES).join(format!("{name}.conf")) };
         let each = ["admin", "kubelet", "controller-manager", "scheduler"];
         if settings.first {
-            let files: Vec<PathBuf> = each.iter().chain(&["super-admin"]).map(|name| file(name)).collect();
+            let files: Vec<PathBuf> = each
+                .iter()
+                .chain(&["super-admin"])
+                .map(|name| file(name))
+                .collect();
             let args = ["init", "phase", "kubeconfig", "all"];
             return kubeadm::plan_files(seen, settings, "kubeconfig", &args, &files);
         }
@@ -33,7 +38,13 @@ impl Phase<Node> for MakeKubeconfigs {
         for name in each {
             let args = ["init", "phase", "kubeconfig", name];
             let receipt = format!("kubeconfig-{name}");
-            plan.extend(kubeadm::plan_files(seen, settings, &receipt, &args, &[file(name)])?);
+            plan.extend(kubeadm::plan_files(
+                seen,
+                settings,
+                &receipt,
+                &args,
+                &[file(name)],
+            )?);
         }
         Ok(plan)
     }

@@ -27,14 +27,25 @@ impl Phase<Node> for RecordHost {
         let mut plan = Vec::new();
         // Journal and lock lie here already, but not in a dry run.
         if seen.stat(Path::new(paths::FOLDER))?.is_none() {
-            plan.push(host::Change::MakeDir { path: paths::FOLDER.into(), mode: 0o700 }.into());
+            plan.push(
+                host::Change::MakeDir {
+                    path: paths::FOLDER.into(),
+                    mode: 0o700,
+                }
+                .into(),
+            );
         }
         if Found::read(seen)?.is_none() {
             let found = Found::look(seen, settings)?;
             plan.push(host::Change::private_file(FOUND, found.text()).into());
         }
         let record = Record::of(settings, Record::read(seen)?.as_ref());
-        plan.extend(plan_file(seen, Path::new(paths::RECORD), 0o600, &record.text())?);
+        plan.extend(plan_file(
+            seen,
+            Path::new(paths::RECORD),
+            0o600,
+            &record.text(),
+        )?);
         Ok(plan)
     }
 }

@@ -32,15 +32,27 @@ impl Phase<Node> for RotateKubeletCertificate {
     fn plan(&self, node: &Node) -> Result<Vec<Change>, Error> {
         let seen = node.host();
         let path = Path::new(paths::KUBERNETES).join("kubelet.conf");
-        let fault = |what: &str| Error::File { path: path.clone(), what: what.to_owned() };
+        let fault = |what: &str| Error::File {
+            path: path.clone(),
+            what: what.to_owned(),
+        };
         // In a dry run kubeadm has not written it.
-        let Some(text) = seen.read_text(&path)?.filter(|text| !text.is_empty()) else { return Ok(Vec::new()) };
-        let mut config: Value = api::yaml::from_str(&text).map_err(|error| fault(&error.to_string()))?;
+        let Some(text) = seen.read_text(&path)?.filter(|text| !text.is_empty()) else {
+            return Ok(Vec::new());
+        };
+        let mut config: Value =
+            api::yaml::from_str(&text).map_err(|error| fault(&error.to_string()))?;
         let embedded = |key: &str| {
-            let data = config.pointer("/users/0/user").and_then(|user| user.get(key)).and_then(Value::as_str)?;
+            let data = config
+                .pointer("/users/0/user")
+                .and_then(|user| user.get(key))
+                .and_then(Value::as_str)?;
             STANDARD.decode(data).ok()
         };
-        let (Some(mut pem), Some(key)) = (embedded("client-certificate-data"), embedded("client-key-data")) else {
+        let (Some(mut pem), Some(key)) = (
+            embedded("client-certificate-data"),
+            embedded("client-key-data"),
+        ) else {
             return Ok(Vec::new());
         };
         pem.extend_from_slice(&key);

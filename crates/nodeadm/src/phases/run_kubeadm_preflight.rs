@@ -22,12 +22,19 @@ impl Phase<Node> for RunKubeadmPreflight {
     fn plan(&self, node: &Node) -> Result<Vec<Change>, Error> {
         let (seen, settings) = (node.host(), node.settings());
         // They ask for a host on which kubeadm has done nothing yet: what it has done is no fault in a later run.
-        let begun = seen.stat(&Path::new(paths::KUBERNETES).join("kubelet.conf"))?.is_some();
+        let begun = seen
+            .stat(&Path::new(paths::KUBERNETES).join("kubelet.conf"))?
+            .is_some();
         if begun || kubeadm::receipted(seen, "preflight")?.is_some() {
             return Ok(Vec::new());
         }
         let verb = if settings.is_master() { "init" } else { "join" };
         let inputs = kubeadm::inputs(seen)?;
-        Ok(vec![Change::Kubeadm(kubeadm::phase(settings, "preflight", &[verb, "phase", "preflight"], inputs))])
+        Ok(vec![Change::Kubeadm(kubeadm::phase(
+            settings,
+            "preflight",
+            &[verb, "phase", "preflight"],
+            inputs,
+        ))])
     }
 }

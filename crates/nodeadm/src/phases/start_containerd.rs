@@ -25,9 +25,18 @@ impl Phase<Node> for StartContainerd {
     fn plan(&self, node: &Node) -> Result<Vec<Change>, Error> {
         let (seen, config) = (node.host(), &node.settings().config);
         let pause = &node.settings().artifacts.images.pause;
-        let text = containerd::configuration(&config.install_dir, pause, config.containerd_patch.as_deref())?;
+        let text = containerd::configuration(
+            &config.install_dir,
+            pause,
+            config.containerd_patch.as_deref(),
+        )?;
         let files = plan_file(seen, Path::new(paths::CONTAINERD_CONFIG), 0o644, &text)?;
-        let units = plan_file(seen, Path::new(paths::CONTAINERD_UNIT), 0o644, &units::containerd(&config.install_dir)?)?;
+        let units = plan_file(
+            seen,
+            Path::new(paths::CONTAINERD_UNIT),
+            0o644,
+            &units::containerd(&config.install_dir)?,
+        )?;
         let unit = seen.unit(UNIT)?;
         let mut plan: Vec<Change> = Vec::new();
         let running = unit.activity == UnitActivity::Active;

@@ -23,13 +23,18 @@ impl Phase<Node> for StartKubelet {
 
     fn plan(&self, node: &Node) -> Result<Vec<Change>, Error> {
         let seen = node.host();
-        let files: Vec<PathBuf> =
-            ["config.yaml", "kubeadm-flags.env"].iter().map(|name| Path::new(paths::KUBELET).join(name)).collect();
+        let files: Vec<PathBuf> = ["config.yaml", "kubeadm-flags.env"]
+            .iter()
+            .map(|name| Path::new(paths::KUBELET).join(name))
+            .collect();
         let args = ["init", "phase", "kubelet-start"];
         let mut plan = kubeadm::plan_files(seen, node.settings(), "kubelet-start", &args, &files)?;
         // kubeadm only warns when it does not start.
         if plan.is_empty()
-            && !matches!(seen.unit(UNIT)?.activity, UnitActivity::Active | UnitActivity::Activating)
+            && !matches!(
+                seen.unit(UNIT)?.activity,
+                UnitActivity::Active | UnitActivity::Activating
+            )
         {
             plan.push(host::Change::unit(UNIT, UnitAction::Start).into());
         }

@@ -26,15 +26,21 @@ files: {ca.crt: C, ca.key: K, sa.key: S, token: abcdef.0123456789abcdef}
 ";
 
 fn first() -> Settings {
-    settings_of(&format!("{CLUSTER}vip: {{address: 10.77.0.100, peers: [10.77.0.12]}}\nlabels: {{disk: ssd}}\n{KEYS}"))
+    settings_of(&format!(
+        "{CLUSTER}vip: {{address: 10.77.0.100, peers: [10.77.0.12]}}\nlabels: {{disk: ssd}}\n{KEYS}"
+    ))
 }
 
 fn further() -> Settings {
-    Settings { first: false, ..first() }
+    Settings {
+        first: false,
+        ..first()
+    }
 }
 
 fn worker() -> Settings {
-    let kubelet = "---\napiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\nmaxPods: 50\n";
+    let kubelet =
+        "---\napiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\nmaxPods: 50\n";
     settings_of(&format!("{CLUSTER}role: node\n{KEYS}{kubelet}"))
 }
 
@@ -44,7 +50,10 @@ fn node(settings: Settings) -> Node {
     let mut host = Memory::new(Nothing);
     for change in [
         Change::file("/etc/containerd/config.toml", "version = 2\n"),
-        Change::Link { path: "/opt/cni/bin/bridge".into(), target: "/usr/lib/cni/bridge".into() },
+        Change::Link {
+            path: "/opt/cni/bin/bridge".into(),
+            target: "/usr/lib/cni/bridge".into(),
+        },
         Change::file("/proc/sys/net/ipv4/ip_forward", "0\n"),
         Change::file("/proc/sys/net/bridge/bridge-nf-call-iptables", "0\n"),
         Change::file("/proc/filesystems", "nodev\toverlay\n"),
@@ -57,7 +66,11 @@ fn node(settings: Settings) -> Node {
 
 /// Without the checks of the host, which have tests of their own.
 fn without_checks(phases: Phases) -> Vec<&'static dyn Phase<Node>> {
-    phases.iter().copied().filter(|phase| phase.name() != "check-host").collect()
+    phases
+        .iter()
+        .copied()
+        .filter(|phase| phase.name() != "check-host")
+        .collect()
 }
 
 fn walk(node: &mut Node, phases: &[&dyn Phase<Node>]) -> Summary {
@@ -71,7 +84,13 @@ fn words(summary: &Summary) -> String {
         Some(_) => line.split(" (").next().unwrap_or_default().to_owned(),
         None => line,
     };
-    summary.changes.iter().map(line).map(plain).collect::<Vec<_>>().join("\n")
+    summary
+        .changes
+        .iter()
+        .map(line)
+        .map(plain)
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 /// All paths but those of kernel and processes, with kind and mode.
@@ -197,7 +216,10 @@ fn a_worker_joins() {
     let mut node = node(worker());
     let summary = walk(&mut node, &phases);
     let all = words(&summary);
-    let joining: Vec<&str> = all.lines().skip_while(|line| !line.starts_with("write-discovery")).collect();
+    let joining: Vec<&str> = all
+        .lines()
+        .skip_while(|line| !line.starts_with("write-discovery"))
+        .collect();
     insta::assert_snapshot!(joining.join("\n"), @r"
     write-discovery: write /var/lib/nodeadm/discovery.json
     write-kubeadm-configuration: write /var/lib/nodeadm/kubeadm.json
@@ -211,7 +233,10 @@ fn a_worker_joins() {
     import-remaining-images: import registry.k8s.io/coredns/coredns:v1.14.6
     ");
     nothing_is_left(&node, &phases);
-    let key = node.host().stat(Path::new("/etc/kubernetes/pki/ca.key")).unwrap();
+    let key = node
+        .host()
+        .stat(Path::new("/etc/kubernetes/pki/ca.key"))
+        .unwrap();
     assert_eq!(key, None, "a worker gets no key");
 }
 
@@ -220,8 +245,14 @@ fn a_further_control_plane_has_no_super_admin_and_applies_nothing() {
     let phases = without_checks(join::CONTROL_PLANE);
     let mut node = node(further());
     let all = words(&walk(&mut node, &phases));
-    assert!(!all.contains("super-admin") && !all.contains("kubeconfig all"), "{all}");
-    assert!(!all.contains("apply ") && !all.contains("upload-config"), "{all}");
+    assert!(
+        !all.contains("super-admin") && !all.contains("kubeconfig all"),
+        "{all}"
+    );
+    assert!(
+        !all.contains("apply ") && !all.contains("upload-config"),
+        "{all}"
+    );
     nothing_is_left(&node, &phases);
 }
 
@@ -244,14 +275,19 @@ fn keys_are_private() {
         ("/var/lib/nodeadm/node.json", 0o600),
         ("/var/lib/nodeadm", 0o700),
     ] {
-        assert_eq!(node.host().stat(Path::new(path)).unwrap().unwrap().mode, mode, "{path}");
+        assert_eq!(
+            node.host().stat(Path::new(path)).unwrap().unwrap().mode,
+            mode,
+            "{path}"
+        );
     }
 }
 
 #[test]
 fn another_clusters_authority_is_not_replaced() {
     let mut node = node(first());
-    node.apply(&host::Change::file("/etc/kubernetes/pki/ca.crt", "another").into()).unwrap();
+    node.apply(&host::Change::file("/etc/kubernetes/pki/ca.crt", "another").into())
+        .unwrap();
     let error = crate::phases::WritePki.plan(&node).unwrap_err();
     assert_eq!(
         error.to_string(),
@@ -274,15 +310,38 @@ fn reset_gives_the_host_back() {
         let mut after = tree_of(&node);
         // The folder of the journal and the lock goes when the walk is over.
         after.remove("/var/lib/nodeadm");
-        let parents = ["/etc/systemd", "/etc/systemd/system", "/var", "/var/lib", "/usr", "/usr/local", "/run"];
+        let parents = [
+            "/etc/systemd",
+            "/etc/systemd/system",
+            "/var",
+            "/var/lib",
+            "/usr",
+            "/usr/local",
+            "/run",
+        ];
         after.retain(|path, _| before.contains_key(path) || !parents.contains(&path.as_str()));
         assert_eq!(after, before);
-        assert_eq!(node.host().read_text(Path::new("/etc/containerd/config.toml")).unwrap().unwrap(), "version = 2\n");
         assert_eq!(
-            node.host().read_link(Path::new("/opt/cni/bin/bridge")).unwrap().unwrap(),
+            node.host()
+                .read_text(Path::new("/etc/containerd/config.toml"))
+                .unwrap()
+                .unwrap(),
+            "version = 2\n"
+        );
+        assert_eq!(
+            node.host()
+                .read_link(Path::new("/opt/cni/bin/bridge"))
+                .unwrap()
+                .unwrap(),
             Path::new("/usr/lib/cni/bridge")
         );
-        assert_eq!(node.host().read_text(Path::new("/proc/sys/net/ipv4/ip_forward")).unwrap().unwrap(), "0\n");
+        assert_eq!(
+            node.host()
+                .read_text(Path::new("/proc/sys/net/ipv4/ip_forward"))
+                .unwrap()
+                .unwrap(),
+            "0\n"
+        );
         nothing_is_left(&node, reset::PHASES);
     }
 }
@@ -294,11 +353,18 @@ fn authorities_that_were_made_here_are_kept() {
     let mut node = node(settings);
     walk(&mut node, &without_checks(init::PHASES));
     // What kubeadm would have made.
-    for (path, content) in [("/etc/kubernetes/pki/ca.crt", "C"), ("/etc/kubernetes/pki/ca.key", "K")] {
-        node.apply(&host::Change::private_file(path, content).into()).unwrap();
+    for (path, content) in [
+        ("/etc/kubernetes/pki/ca.crt", "C"),
+        ("/etc/kubernetes/pki/ca.key", "K"),
+    ] {
+        node.apply(&host::Change::private_file(path, content).into())
+            .unwrap();
     }
     walk(&mut node, reset::PHASES);
-    let kept: Vec<String> = tree_of(&node).into_keys().filter(|path| path.ends_with("ca.key")).collect();
+    let kept: Vec<String> = tree_of(&node)
+        .into_keys()
+        .filter(|path| path.ends_with("ca.key"))
+        .collect();
     assert_eq!(kept.len(), 1, "{kept:?}");
     let stat = node.host().stat(Path::new(&kept[0])).unwrap().unwrap();
     assert_eq!(stat.mode, 0o600);

@@ -23,15 +23,25 @@ impl Phase<Node> for WaitForApi {
 
     fn plan(&self, node: &Node) -> Result<Vec<Change>, Error> {
         let settings = node.settings();
-        let mut waits = vec![(&settings.api, format!("this host's API server, {}", settings.api))];
+        let mut waits = vec![(
+            &settings.api,
+            format!("this host's API server, {}", settings.api),
+        )];
         if settings.endpoint != settings.api {
-            waits.push((&settings.endpoint, format!("the API at the endpoint {}", settings.endpoint)));
+            waits.push((
+                &settings.endpoint,
+                format!("the API at the endpoint {}", settings.endpoint),
+            ));
         }
         let mut plan = Vec::new();
         for (at, reason) in waits {
             let what = Awaited::ApiReady(at.clone());
             if node.awaited(&what)?.is_err() {
-                plan.push(Change::Await(Await { what, reason, limit: LIMIT }));
+                plan.push(Change::Await(Await {
+                    what,
+                    reason,
+                    limit: LIMIT,
+                }));
             }
         }
         Ok(plan)

@@ -25,21 +25,44 @@ impl Phase<Node> for WriteKubeadmConfiguration {
         let (seen, settings) = (node.host(), node.settings());
         let path = Path::new(paths::KUBEADM_CONFIG);
         // A token that was drawn once stays, or each run would have another configuration.
-        let earlier = seen.read_text(path)?.and_then(|text| kubeadm::token_in(&text));
+        let earlier = seen
+            .read_text(path)?
+            .and_then(|text| kubeadm::token_in(&text));
         if settings.is_master() {
             let token = earlier.unwrap_or_else(token::draw);
-            return plan_file(seen, path, 0o600, &kubeadm::init_documents(settings, &token));
+            return plan_file(
+                seen,
+                path,
+                0o600,
+                &kubeadm::init_documents(settings, &token),
+            );
         }
-        let handed = settings.credentials.get("token").map(|token| token.reveal().trim().to_owned());
+        let handed = settings
+            .credentials
+            .get("token")
+            .map(|token| token.reveal().trim().to_owned());
         // Whoever only wants to see the plan has no token to give.
-        let placeholder = || seen.is_dry_run().then(|| "abcdef.0123456789abcdef".to_owned());
+        let placeholder = || {
+            seen.is_dry_run()
+                .then(|| "abcdef.0123456789abcdef".to_owned())
+        };
         let token = handed.or(earlier).or_else(placeholder).ok_or_else(|| {
             Error::Settings("a worker needs Credentials with a `token` (and `ca.crt`): see `nodeadm token create`".into())
         })?;
-        let mut plan = plan_file(seen, path, 0o600, &kubeadm::join_documents(settings, &token))?;
+        let mut plan = plan_file(
+            seen,
+            path,
+            0o600,
+            &kubeadm::join_documents(settings, &token),
+        )?;
         let patch = kubeadm::kubelet_patch(settings).unwrap_or_else(|| json!({}));
         let patch_path = Path::new(paths::PATCHES).join("kubeletconfiguration+merge.json");
-        plan.extend(plan_file(seen, &patch_path, 0o600, &format!("{patch:#}\n"))?);
+        plan.extend(plan_file(
+            seen,
+            &patch_path,
+            0o600,
+            &format!("{patch:#}\n"),
+        )?);
         Ok(plan)
     }
 }

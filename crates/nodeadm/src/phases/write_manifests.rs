@@ -20,9 +20,15 @@ impl Phase<Node> for WriteManifests {
     }
 
     fn plan(&self, node: &Node) -> Result<Vec<Change>, Error> {
-        let names = ["kube-apiserver", "kube-controller-manager", "kube-scheduler"];
-        let files: Vec<PathBuf> =
-            names.iter().map(|name| Path::new(paths::MANIFESTS).join(format!("{name}.yaml"))).collect();
+        let names = [
+            "kube-apiserver",
+            "kube-controller-manager",
+            "kube-scheduler",
+        ];
+        let files: Vec<PathBuf> = names
+            .iter()
+            .map(|name| Path::new(paths::MANIFESTS).join(format!("{name}.yaml")))
+            .collect();
         let args = ["init", "phase", "control-plane", "all"];
         kubeadm::plan_files(node.host(), node.settings(), "control-plane", &args, &files)
     }

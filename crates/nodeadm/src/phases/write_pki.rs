@@ -30,7 +30,11 @@ impl Phase<Node> for WritePki {
         let (seen, settings) = (node.host(), node.settings());
         let mut plan = Vec::new();
         for (name, secret) in &settings.credentials {
-            let wanted = if settings.is_master() { name != "token" } else { OF_WORKERS.contains(&name.as_str()) };
+            let wanted = if settings.is_master() {
+                name != "token"
+            } else {
+                OF_WORKERS.contains(&name.as_str())
+            };
             if !wanted {
                 continue;
             }

@@ -24,7 +24,9 @@ impl Phase<Node> for WriteVipPod {
         let (seen, settings) = (node.host(), node.settings());
         let manifest = Path::new(paths::MANIFESTS).join("keepalived.yaml");
         let conf = Path::new(paths::KEEPALIVED).join("keepalived.conf");
-        let (Some(vip), Some(image)) = (&settings.config.vip, &settings.artifacts.images.keepalived) else {
+        let (Some(vip), Some(image)) =
+            (&settings.config.vip, &settings.artifacts.images.keepalived)
+        else {
             let mut plan: Vec<Change> = Vec::new();
             for path in [manifest, conf] {
                 if seen.stat(&path)?.is_some() {
@@ -36,7 +38,12 @@ impl Phase<Node> for WriteVipPod {
         let text = keepalived::configuration(settings, vip);
         let pod = keepalived::pod(image, &text, &settings.config.install_dir.join("nodeadm"));
         let mut plan = plan_file(seen, &conf, 0o644, &text)?;
-        plan.extend(plan_file(seen, &manifest, 0o600, &api::yaml::to_string(&pod))?);
+        plan.extend(plan_file(
+            seen,
+            &manifest,
+            0o600,
+            &api::yaml::to_string(&pod),
+        )?);
         Ok(plan)
     }
 }

@@ -3,7 +3,6 @@
 use cli::Context;
 use host::Local;
 
-use crate::Error;
 use crate::arguments::NodeArgs;
 use crate::facts::Network;
 use crate::settings::{Overrides, fill};
@@ -13,9 +12,16 @@ use crate::settings::{Overrides, fill};
 /// # Errors
 /// When the document makes no sense.
 pub fn run(context: &mut Context, args: &NodeArgs) -> Result<(), cli::Error> {
-    let documents = args.config.as_deref().map(cli::read_documents).transpose()?;
-    let overrides = Overrides { first: true, ..args.overrides() };
+    let documents = args
+        .config
+        .as_deref()
+        .map(cli::read_documents)
+        .transpose()?;
+    let overrides = Overrides {
+        first: true,
+        ..args.overrides()
+    };
     let seen = Local::new("/");
-    let config = fill(documents.as_ref(), &overrides, &seen, &Network::read()).map_err(Error::from)?;
+    let config = fill(documents.as_ref(), &overrides, &seen, &Network::read())?;
     context.print(&config, api::yaml::to_string)
 }

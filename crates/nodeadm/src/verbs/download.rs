@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use api::Version;
-use bundle::create::{Create, Output, create};
+use bundle::create::{Create, CreateError, Output, create};
 use bundle::fetch::{Mirror, Sources};
 use bundle::versions::{BundleConfiguration, VersionsFile};
 use bundle::{Layout, Progress, Received, Store, stream};
@@ -30,7 +30,9 @@ pub fn run(context: &mut Context, args: &DownloadArgs) -> Result<(), Error> {
         (Some(path), _) => VersionsFile::read(Path::new(path)).kind(Kind::Usage)?,
         (None, Some(version)) => plain(version)?,
         (None, None) => {
-            return Err(Error::usage("say which: --kubernetes-version VERSION, or --versions FILE"));
+            return Err(Error::usage(
+                "say which: --kubernetes-version VERSION, or --versions FILE",
+            ));
         }
     };
     let configuration = &mut versions.configuration;
@@ -40,12 +42,20 @@ pub fn run(context: &mut Context, args: &DownloadArgs) -> Result<(), Error> {
         configuration.without.push("etcd".to_owned());
     }
     let mirrors: Result<Vec<Mirror>, _> = args.mirrors.iter().map(|text| text.parse()).collect();
-    let (whole, work) = (PathBuf::from(WORK).join("bundle"), PathBuf::from(WORK).join("fetched"));
+    let (whole, work) = (
+        PathBuf::from(WORK).join("bundle"),
+        PathBuf::from(WORK).join("fetched"),
+    );
     let mut local = Local::new("/");
     for change in [
-        Change::MakeDir { path: WORK.into(), mode: 0o755 },
+        Change::MakeDir {
+            path: WORK.into(),
+            mode: 0o755,
+        },
         // What an earlier run made whole and did not take in.
-        Change::RemoveTree { path: whole.clone() },
+        Change::RemoveTree {
+            path: whole.clone(),
+        },
     ] {
         local.apply(&change)?;
     }
@@ -67,11 +77,19 @@ pub fn run(context: &mut Context, args: &DownloadArgs) -> Result<(), Error> {
             progress.note(what);
         }
     })
-    .kind(Kind::Failed)?;
+    .map_err(|error| match error {
+        CreateError::Unpinned { .. } => Error::new(Kind::Failed, error)
+            .hint("name a file with pinned digests (--versions), or take what upstream has (--trust-upstream)"),
+        error => Error::new(Kind::Failed, error),
+    })?;
     let received = take_in(&whole)?;
     local.apply(&Change::RemoveTree { path: WORK.into() })?;
     context.print(&received, |received| {
-        received.entries.iter().map(|entry| format!("{entry}\n")).collect()
+        received
+            .entries
+            .iter()
+            .map(|entry| format!("{entry}\n"))
+            .collect()
     })
 }
 
@@ -86,7 +104,9 @@ fn take_in(bundle: &Path) -> Result<Received, Error> {
     let layout = Layout::open(bundle).kind(Kind::Failed)?;
     let entries = layout.entries().kind(Kind::Failed)?;
     let (reader, mut writer) = std::io::pipe().kind(Kind::Failed)?;
-    let sending = std::thread::spawn(move || stream::send(&layout, &entries, &mut |_| true, &mut writer, &mut |_| {}));
+    let sending = std::thread::spawn(move || {
+        stream::send(&layout, &entries, &mut |_| true, &mut writer, &mut |_| {})
+    });
     let received = Store::new(Path::new("/")).receive(reader, &mut |_| {});
     let sent = sending.join().expect("sending does not panic");
     // When the store refuses, that the stream was not taken is only the consequence.

@@ -9,9 +9,10 @@ use super::{Phases, chosen, node, print_result, result, settings, walk};
 use crate::arguments::NodeVerb;
 use crate::phases::{
     AllowJoining, ApplyDns, ApplyKubeProxy, ApplyNetwork, CheckHost, ConfigureKernel, ImportImages,
-    ImportRemainingImages, InstallBinaries, InstallKubeletUnit, LabelNode, MakeCertificates, MakeKubeconfigs,
-    RecordHost, RotateKubeletCertificate, RunKubeadmPreflight, StartContainerd, StartKubelet, UploadConfiguration,
-    WaitForApi, WriteKubeadmConfiguration, WriteManifests, WritePki, WriteVipPod,
+    ImportRemainingImages, InstallBinaries, InstallKubeletUnit, LabelNode, MakeCertificates,
+    MakeKubeconfigs, RecordHost, RotateKubeletCertificate, RunKubeadmPreflight, StartContainerd,
+    StartKubelet, UploadConfiguration, WaitForApi, WriteKubeadmConfiguration, WriteManifests,
+    WritePki, WriteVipPod,
 };
 use crate::settings::Overrides;
 
@@ -52,14 +53,25 @@ const TOKEN: Duration = Duration::from_secs(24 * 3600);
 /// As the phases'.
 pub fn run(context: &mut Context, verb: &NodeVerb) -> Result<(), cli::Error> {
     let (args, walking, only) = chosen(verb);
-    let overrides = Overrides { first: true, role: Some(Role::Master), ..args.overrides() };
+    let overrides = Overrides {
+        first: true,
+        role: Some(Role::Master),
+        ..args.overrides()
+    };
     let mut node = node(settings(args, &overrides)?, walking.dry_run);
     let summary = walk(context, "nodeadm init", &mut node, PHASES, walking, only)?;
     // Whoever hands the authorities over makes its own tokens, too.
     let by_hand = !node.settings().credentials.contains_key("ca.key");
-    let began = summary.changes.iter().any(|applied| applied.phase == "allow-joining");
+    let began = summary
+        .changes
+        .iter()
+        .any(|applied| applied.phase == "allow-joining");
     let join = if by_hand && began && !walking.dry_run {
-        Some(super::token::join_document(&mut node, TOKEN, "made by nodeadm init")?)
+        Some(super::token::join_document(
+            &mut node,
+            TOKEN,
+            "made by nodeadm init",
+        )?)
     } else {
         None
     };

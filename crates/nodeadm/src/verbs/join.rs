@@ -5,10 +5,10 @@ use cli::Context;
 use super::{Phases, chosen, node, print_result, result, settings, walk};
 use crate::arguments::NodeVerb;
 use crate::phases::{
-    CheckHost, ConfigureKernel, ImportImages, ImportRemainingImages, InstallBinaries, InstallKubeletUnit, JoinCluster,
-    LabelNode, MakeCertificates, MakeKubeconfigs, RecordHost, RotateKubeletCertificate, RunKubeadmPreflight,
-    StartContainerd, StartKubelet, WaitForApi, WriteDiscovery, WriteKubeadmConfiguration, WriteManifests, WritePki,
-    WriteVipPod,
+    CheckHost, ConfigureKernel, ImportImages, ImportRemainingImages, InstallBinaries,
+    InstallKubeletUnit, JoinCluster, LabelNode, MakeCertificates, MakeKubeconfigs, RecordHost,
+    RotateKubeletCertificate, RunKubeadmPreflight, StartContainerd, StartKubelet, WaitForApi,
+    WriteDiscovery, WriteKubeadmConfiguration, WriteManifests, WritePki, WriteVipPod,
 };
 
 /// A worker's phases, in order.
@@ -58,7 +58,11 @@ pub const CONTROL_PLANE: Phases = &[
 pub fn run(context: &mut Context, verb: &NodeVerb) -> Result<(), cli::Error> {
     let (args, walking, only) = chosen(verb);
     let settings = settings(args, &args.overrides())?;
-    let phases = if settings.is_master() { CONTROL_PLANE } else { WORKER };
+    let phases = if settings.is_master() {
+        CONTROL_PLANE
+    } else {
+        WORKER
+    };
     let mut node = node(settings, walking.dry_run);
     let summary = walk(context, "nodeadm join", &mut node, phases, walking, only)?;
     print_result(context, &result(&node, &summary, None), walking.dry_run)

@@ -23,17 +23,30 @@ struct Listing {
 /// # Errors
 /// When the store cannot be read.
 pub fn run(context: &mut Context, args: &ListArgs) -> Result<(), cli::Error> {
-    let mut listing = Listing { components: Vec::new(), images: Vec::new() };
-    for entry in Store::new(Path::new("/")).entries(&Local::new("/")).map_err(Error::from)? {
+    let mut listing = Listing {
+        components: Vec::new(),
+        images: Vec::new(),
+    };
+    for entry in Store::new(Path::new("/"))
+        .entries(&Local::new("/"))
+        .map_err(Error::from)?
+    {
         match entry {
             Entry::Component(component) if !args.images => {
-                listing.components.push(format!("{} {}", component.name, component.version));
+                listing
+                    .components
+                    .push(format!("{} {}", component.name, component.version));
             }
             Entry::Component(_) => {}
             Entry::Image(image) => listing.images.push(image.reference),
         }
     }
     context.print(&listing, |listing| {
-        listing.components.iter().chain(&listing.images).map(|line| format!("{line}\n")).collect()
+        listing
+            .components
+            .iter()
+            .chain(&listing.images)
+            .map(|line| format!("{line}\n"))
+            .collect()
     })
 }

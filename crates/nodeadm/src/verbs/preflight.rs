@@ -17,7 +17,10 @@ pub fn run(context: &mut Context, args: &NodeArgs) -> Result<(), cli::Error> {
     let settings = settings(args, &args.overrides())?;
     let checks = preflight::run(&Local::new("/"), &settings);
     context.print(&checks, |checks| table(checks))?;
-    if checks.iter().any(|check| matches!(check.verdict, Verdict::Failed | Verdict::Unknown)) {
+    if checks
+        .iter()
+        .any(|check| matches!(check.verdict, Verdict::Failed | Verdict::Unknown))
+    {
         return Err(Error::Preflight(checks).into());
     }
     Ok(())
@@ -30,5 +33,15 @@ fn table(checks: &[Check]) -> String {
         Verdict::Ignored => "ignored",
         Verdict::Unknown => "UNKNOWN",
     };
-    checks.iter().map(|check| format!("{:8} {:11} {}\n", word(check.verdict), check.name, check.message)).collect()
+    checks
+        .iter()
+        .map(|check| {
+            format!(
+                "{:8} {:11} {}\n",
+                word(check.verdict),
+                check.name,
+                check.message
+            )
+        })
+        .collect()
 }

@@ -6,8 +6,8 @@ use cli::Context;
 use super::{Phases, chosen, node, print_result, result, settings, walk};
 use crate::arguments::NodeVerb;
 use crate::phases::{
-    CheckHost, ConfigureKernel, ImportImages, ImportRemainingImages, InstallBinaries, InstallKubeletUnit, RecordHost,
-    StartContainerd,
+    CheckHost, ConfigureKernel, ImportImages, ImportRemainingImages, InstallBinaries,
+    InstallKubeletUnit, RecordHost, StartContainerd,
 };
 
 /// The phases, in order.

@@ -8,13 +8,13 @@ use host::{Change, Host, Inspect, Local};
 
 use super::{Phases, node, print_result, result, walk};
 use crate::arguments::{ResetPhase, ResetVerb};
+use crate::paths;
 use crate::phases::reset::{
-    RemoveFiles, RemoveNetwork, RemoveRecord, RemoveRules, RestoreUnits, SetDataAside, StopContainerd, StopKubelet,
-    StopPods, UnmountVolumes,
+    RemoveFiles, RemoveNetwork, RemoveRecord, RemoveRules, RestoreUnits, SetDataAside,
+    StopContainerd, StopKubelet, StopPods, UnmountVolumes,
 };
 use crate::record::Record;
 use crate::settings::Settings;
-use crate::paths;
 
 /// The phases, in order.
 pub const PHASES: Phases = &[
@@ -41,8 +41,15 @@ pub fn run(context: &mut Context, verb: &ResetVerb) -> Result<(), cli::Error> {
     };
     let mut local = Local::new("/");
     let Some(record) = Record::read(&local)? else {
-        context.progress.note("nodeadm has set up nothing on this host: there is nothing to take down");
-        let nothing = api::NodeResult { name: String::new(), changes: 0, phases: Default::default(), join: None };
+        context
+            .progress
+            .note("nodeadm has set up nothing on this host: there is nothing to take down");
+        let nothing = api::NodeResult {
+            name: String::new(),
+            changes: 0,
+            phases: Default::default(),
+            join: None,
+        };
         return context.print(&nothing, |_| String::new());
     };
     let mut node = node(Settings::recorded(&record, Path::new("/")), walking.dry_run);
@@ -56,10 +63,17 @@ pub fn run(context: &mut Context, verb: &ResetVerb) -> Result<(), cli::Error> {
 /// The journal and the lock of what is done: only what was set aside stays.
 fn forget(local: &mut Local) -> Result<(), host::Error> {
     for name in ["journal", "journal.old", "lock"] {
-        local.apply(&Change::Remove { path: Path::new(paths::FOLDER).join(name) })?;
+        local.apply(&Change::Remove {
+            path: Path::new(paths::FOLDER).join(name),
+        })?;
     }
-    if local.list(Path::new(paths::FOLDER))?.is_some_and(|names| names.is_empty()) {
-        local.apply(&Change::Remove { path: paths::FOLDER.into() })?;
+    if local
+        .list(Path::new(paths::FOLDER))?
+        .is_some_and(|names| names.is_empty())
+    {
+        local.apply(&Change::Remove {
+            path: paths::FOLDER.into(),
+        })?;
     }
     Ok(())
 }

@@ -40,26 +40,43 @@ pub fn run(context: &mut Context) -> Result<(), cli::Error> {
     let record = Record::read(&seen)?
         .ok_or_else(|| Error::Settings("nodeadm has set up nothing on this host".to_owned()))?;
     let settings = Settings::recorded(&record, Path::new("/"));
-    let active = |unit: &str| -> Result<bool, Error> { Ok(seen.unit(unit)?.activity == UnitActivity::Active) };
+    let active = |unit: &str| -> Result<bool, Error> {
+        Ok(seen.unit(unit)?.activity == UnitActivity::Active)
+    };
     let master = settings.is_master();
     let live = Live::new(Path::new("/"), settings.api.clone());
     let node = || -> Option<bool> {
-        let object = live.get(&format!("/api/v1/nodes/{}", settings.name)).ok()??;
+        let object = live
+            .get(&format!("/api/v1/nodes/{}", settings.name))
+            .ok()??;
         let conditions = object.pointer("/status/conditions")?.as_array()?;
-        let ready = conditions.iter().find(|condition| condition["type"] == "Ready")?;
+        let ready = conditions
+            .iter()
+            .find(|condition| condition["type"] == "Ready")?;
         Some(ready["status"] == "True")
     };
     let addresses = Network::read().addresses;
     let status = Status {
         name: settings.name.clone(),
-        role: if record.configuration.role == Role::Node { "node" } else { "master" },
-        kubernetes_version: record.configuration.kubernetes_version.map(|version| version.to_string()),
+        role: if record.configuration.role == Role::Node {
+            "node"
+        } else {
+            "master"
+        },
+        kubernetes_version: record
+            .configuration
+            .kubernetes_version
+            .map(|version| version.to_string()),
         endpoint: settings.endpoint.clone(),
         containerd: active("containerd.service")?,
         kubelet: active("kubelet.service")?,
         api_ready: master.then(|| live.ready(&settings.api).is_ok()),
         node_ready: if master { node() } else { None },
-        holds_vip: settings.config.vip.as_ref().map(|vip| addresses.iter().any(|(_, own)| *own == vip.address)),
+        holds_vip: settings
+            .config
+            .vip
+            .as_ref()
+            .map(|vip| addresses.iter().any(|(_, own)| *own == vip.address)),
     };
     context.print(&status, api::yaml::to_string)
 }

@@ -19,9 +19,16 @@ pub fn missing(context: &mut Context) -> Result<(), cli::Error> {
     let text = cli::read_input("-")?;
     let wanted: Vec<Descriptor> = serde_json::from_str(&text).kind(Kind::Usage)?;
     let store = Store::new(Path::new("/"));
-    let missing = store.missing(&Local::new("/"), &wanted).map_err(Error::from)?;
+    let missing = store
+        .missing(&Local::new("/"), &wanted)
+        .map_err(Error::from)?;
     let digests: Vec<Digest> = missing.into_iter().map(|blob| blob.digest).collect();
-    context.print(&digests, |digests| digests.iter().map(|digest| format!("{}\n", digest.to_oci())).collect())
+    context.print(&digests, |digests| {
+        digests
+            .iter()
+            .map(|digest| format!("{}\n", digest.to_oci()))
+            .collect()
+    })
 }
 
 /// `nodeadm store receive`: takes in a layout's tar, or part of one, from standard input; every blob is checked while it is
@@ -31,7 +38,9 @@ pub fn missing(context: &mut Context) -> Result<(), cli::Error> {
 /// When the stream is broken or holds what it must not; whole blobs that came before stay.
 pub fn receive(context: &mut Context) -> Result<(), cli::Error> {
     let store = Store::new(Path::new("/"));
-    let received = store.receive(std::io::stdin().lock(), &mut |_| {}).map_err(Error::from)?;
+    let received = store
+        .receive(std::io::stdin().lock(), &mut |_| {})
+        .map_err(Error::from)?;
     context.print(&received, |received| {
         let mut text = format!("{} blobs, {} bytes\n", received.blobs, received.bytes);
         for entry in &received.entries {

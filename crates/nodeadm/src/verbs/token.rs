@@ -35,9 +35,17 @@ struct Created {
 pub fn create(context: &mut Context, args: &TokenCreateArgs) -> Result<(), cli::Error> {
     let mut node = this_node()?;
     let (text, expires) = make(&mut node, args.ttl, &args.description)?;
-    let join = args.print_join.then(|| document(&node, &text)).transpose()?;
+    let join = args
+        .print_join
+        .then(|| document(&node, &text))
+        .transpose()?;
     let id = text.split('.').next().unwrap_or_default().to_owned();
-    let created = Created { token: Secret::new(text), id, expires, join };
+    let created = Created {
+        token: Secret::new(text),
+        id,
+        expires,
+        join,
+    };
     context.print(&created, |created| match &created.join {
         Some(join) => join.clone(),
         None => format!("{}\n", created.token.reveal()),
@@ -51,10 +59,15 @@ pub fn create(context: &mut Context, args: &TokenCreateArgs) -> Result<(), cli::
 pub fn delete(_: &mut Context, text: &str) -> Result<(), cli::Error> {
     let id = text.split('.').next().unwrap_or_default();
     if token::parts(&format!("{id}.0123456789abcdef")).is_none() {
-        return Err(Error::Settings(format!("{id:?} is no token's id: six letters and digits")).into());
+        return Err(
+            Error::Settings(format!("{id:?} is no token's id: six letters and digits")).into(),
+        );
     }
     let what = format!("Secret kube-system/bootstrap-token-{id}");
-    let change = ClusterChange::Delete { what, path: token::path(id) };
+    let change = ClusterChange::Delete {
+        what,
+        path: token::path(id),
+    };
     Ok(this_node()?.apply(&Change::Cluster(change))?)
 }
 
@@ -62,14 +75,21 @@ pub fn delete(_: &mut Context, text: &str) -> Result<(), cli::Error> {
 ///
 /// # Errors
 /// When the API refuses.
-pub(super) fn join_document(node: &mut Node, ttl: Duration, description: &str) -> Result<String, Error> {
+pub(super) fn join_document(
+    node: &mut Node,
+    ttl: Duration,
+    description: &str,
+) -> Result<String, Error> {
     let (text, _) = make(node, ttl, description)?;
     document(node, &text)
 }
 
 fn this_node() -> Result<Node, Error> {
-    let record = Record::read(&Local::new("/"))?.filter(|record| record.configuration.role == Role::Master);
-    let record = record.ok_or_else(|| Error::Settings("tokens are made on a control plane; this host is none".into()))?;
+    let record =
+        Record::read(&Local::new("/"))?.filter(|record| record.configuration.role == Role::Master);
+    let record = record.ok_or_else(|| {
+        Error::Settings("tokens are made on a control plane; this host is none".into())
+    })?;
     Ok(node(Settings::recorded(&record, Path::new("/")), false))
 }
 
@@ -77,7 +97,12 @@ fn make(node: &mut Node, ttl: Duration, description: &str) -> Result<(String, St
     let text = token::draw();
     let (id, secret) = token::parts(&text).expect("a token that was drawn is one");
     let expires = token::end(SystemTime::now(), ttl);
-    node.apply(&Change::apply(&token::secret(id, secret, &expires, description)))?;
+    node.apply(&Change::apply(&token::secret(
+        id,
+        secret,
+        &expires,
+        description,
+    )))?;
     Ok((text, expires))
 }
 
@@ -97,10 +122,22 @@ fn document(node: &Node, token: &str) -> Result<String, Error> {
         ..NodeConfiguration::default()
     };
     let ca = Path::new(paths::PKI).join("ca.crt");
-    let pem = node.host().read_text(&ca)?.ok_or_else(|| Error::File { path: ca, what: "it is not there".into() })?;
-    let files = BTreeMap::from([("ca.crt".to_owned(), Secret::new(pem)), ("token".to_owned(), Secret::new(token))]);
-    let mut documents = vec![api::yaml::to_string(&config), api::yaml::to_string(&Credentials::new(files))];
-    let kubelet = settings.foreign.iter().filter(|foreign| foreign.kind == "KubeletConfiguration");
+    let pem = node.host().read_text(&ca)?.ok_or_else(|| Error::File {
+        path: ca,
+        what: "it is not there".into(),
+    })?;
+    let files = BTreeMap::from([
+        ("ca.crt".to_owned(), Secret::new(pem)),
+        ("token".to_owned(), Secret::new(token)),
+    ]);
+    let mut documents = vec![
+        api::yaml::to_string(&config),
+        api::yaml::to_string(&Credentials::new(files)),
+    ];
+    let kubelet = settings
+        .foreign
+        .iter()
+        .filter(|foreign| foreign.kind == "KubeletConfiguration");
     documents.extend(kubelet.map(|foreign| api::yaml::to_string::<Value>(&foreign.value)));
     Ok(documents.join("---\n"))
 }

@@ -9,7 +9,13 @@ use crate::found::ask;
 use crate::{Error, Node};
 
 /// Interfaces that flannel, the bridge plugin and kube-proxy make.
-const INTERFACES: [&str; 5] = ["cni0", "flannel.1", "flannel-v6.1", "kube-ipvs0", "kube-dummy-if"];
+const INTERFACES: [&str; 5] = [
+    "cni0",
+    "flannel.1",
+    "flannel-v6.1",
+    "kube-ipvs0",
+    "kube-dummy-if",
+];
 
 /// See the module.
 pub struct RemoveNetwork;
@@ -30,7 +36,10 @@ impl Phase<Node> for RemoveNetwork {
         }
         let mut plan: Vec<Change> = Vec::new();
         for name in INTERFACES {
-            if seen.stat(&Path::new("/sys/class/net").join(name))?.is_some() {
+            if seen
+                .stat(&Path::new("/sys/class/net").join(name))?
+                .is_some()
+            {
                 plan.push(host::Change::Run(Run::new("ip", ["link", "delete", name])).into());
             }
         }

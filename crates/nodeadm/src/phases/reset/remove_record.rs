@@ -28,7 +28,12 @@ impl Phase<Node> for RemoveRecord {
                 plan.push(host::Change::RemoveTree { path: path.into() }.into());
             }
         }
-        for path in [paths::KUBEADM_CONFIG, paths::DISCOVERY, FOUND, paths::RECORD] {
+        for path in [
+            paths::KUBEADM_CONFIG,
+            paths::DISCOVERY,
+            FOUND,
+            paths::RECORD,
+        ] {
             if seen.stat(Path::new(path))?.is_some() {
                 plan.push(host::Change::Remove { path: path.into() }.into());
             }

@@ -12,12 +12,21 @@ use crate::{Error, Node};
 /// Chains with these names are theirs.
 const CHAINS: [&str; 3] = ["KUBE-", "CNI-", "FLANNEL-"];
 /// nftables' tables of theirs.
-const TABLES: [(&str, &str); 4] =
-    [("ip", "kube-proxy"), ("ip6", "kube-proxy"), ("ip", "flannel-ipv4"), ("ip6", "flannel-ipv6")];
+const TABLES: [(&str, &str); 4] = [
+    ("ip", "kube-proxy"),
+    ("ip6", "kube-proxy"),
+    ("ip", "flannel-ipv4"),
+    ("ip6", "flannel-ipv6"),
+];
 /// The tables in which iptables keeps its rules.
 const OF_IPTABLES: [&str; 4] = ["filter", "nat", "mangle", "raw"];
 /// The programs that show and take rules, of both back ends where both are installed.
-const PROGRAMS: [&str; 4] = ["iptables", "ip6tables", "iptables-legacy", "ip6tables-legacy"];
+const PROGRAMS: [&str; 4] = [
+    "iptables",
+    "ip6tables",
+    "iptables-legacy",
+    "ip6tables-legacy",
+];
 
 /// See the module.
 pub struct RemoveRules;
@@ -38,7 +47,9 @@ impl Phase<Node> for RemoveRules {
         }
         let mut plan: Vec<Change> = Vec::new();
         for program in PROGRAMS {
-            let Some(saved) = ask(seen, &Query::new(format!("{program}-save"), [""; 0]))? else { continue };
+            let Some(saved) = ask(seen, &Query::new(format!("{program}-save"), [""; 0]))? else {
+                continue;
+            };
             let script = removal(&saved.text());
             if !script.is_empty() {
                 let run = Run::new(format!("{program}-restore"), ["--noflush"]).reading(script);
@@ -54,9 +65,13 @@ impl Phase<Node> for RemoveRules {
             let new = found.as_ref().is_some_and(|found| !found.contains(&table));
             let query = Query::new("nft", ["list", "table", family, name]);
             // Those that iptables made for rules which are gone now go as well, if nobody else uses them.
-            let unused = || Ok::<_, Error>(ask(seen, &query)?.is_some_and(|output| is_unused(&output.text())));
+            let unused = || {
+                Ok::<_, Error>(ask(seen, &query)?.is_some_and(|output| is_unused(&output.text())))
+            };
             if TABLES.contains(&(family, name)) || new && OF_IPTABLES.contains(&name) && unused()? {
-                plan.push(host::Change::Run(Run::new("nft", ["delete", "table", family, name])).into());
+                plan.push(
+                    host::Change::Run(Run::new("nft", ["delete", "table", family, name])).into(),
+                );
             }
         }
         Ok(plan)
@@ -86,13 +101,19 @@ fn removal(saved: &str) -> String {
     for line in saved.lines() {
         if let Some(name) = line.strip_prefix('*') {
             table = name;
-        } else if let Some(chain) = line.strip_prefix(':').and_then(|rest| rest.split_whitespace().next()) {
+        } else if let Some(chain) = line
+            .strip_prefix(':')
+            .and_then(|rest| rest.split_whitespace().next())
+        {
             if ours(chain) {
                 tables.entry(table).or_default().0.push(chain);
             }
         } else if let Some(rule) = line.strip_prefix("-A ") {
             let chain = rule.split_whitespace().next().unwrap_or_default();
-            let mut words = rule.split_whitespace().skip_while(|word| !matches!(*word, "-j" | "-g")).skip(1);
+            let mut words = rule
+                .split_whitespace()
+                .skip_while(|word| !matches!(*word, "-j" | "-g"))
+                .skip(1);
             if !ours(chain) && words.next().is_some_and(ours) {
                 tables.entry(table).or_default().1.push(rule);
             }
@@ -144,8 +165,12 @@ COMMIT
         -X KUBE-SERVICES
         COMMIT
         "#);
-        assert!(is_unused("table ip nat {\n\tchain INPUT {\n\t\ttype nat hook input priority 100; policy accept;\n\t}\n}\n"));
-        assert!(!is_unused("table ip filter {\n\tchain MINE {\n\t\tcounter drop\n\t}\n}\n"));
+        assert!(is_unused(
+            "table ip nat {\n\tchain INPUT {\n\t\ttype nat hook input priority 100; policy accept;\n\t}\n}\n"
+        ));
+        assert!(!is_unused(
+            "table ip filter {\n\tchain MINE {\n\t\tcounter drop\n\t}\n}\n"
+        ));
         assert_eq!(removal("*filter\n:INPUT ACCEPT [0:0]\nCOMMIT\n"), "");
     }
 }

@@ -26,8 +26,10 @@ impl Phase<Node> for SetDataAside {
         let seen = node.host();
         let pki = Path::new(paths::PKI);
         let handed = Record::read(seen)?.is_some_and(|record| record.authorities_handed);
-        let (Some(certificate), Some(_)) = (seen.read(&pki.join("ca.crt"), 1 << 20)?, seen.stat(&pki.join("ca.key"))?)
-        else {
+        let (Some(certificate), Some(_)) = (
+            seen.read(&pki.join("ca.crt"), 1 << 20)?,
+            seen.stat(&pki.join("ca.key"))?,
+        ) else {
             return Ok(Vec::new());
         };
         if handed {
@@ -39,7 +41,13 @@ impl Phase<Node> for SetDataAside {
         let mut plan: Vec<Change> = Vec::new();
         for folder in [Path::new(paths::ASIDE), &to] {
             if seen.stat(folder)?.is_none() {
-                plan.push(host::Change::MakeDir { path: folder.to_owned(), mode: 0o700 }.into());
+                plan.push(
+                    host::Change::MakeDir {
+                        path: folder.to_owned(),
+                        mode: 0o700,
+                    }
+                    .into(),
+                );
             }
         }
         let mut files = Vec::new();

@@ -24,7 +24,12 @@ impl Phase<Node> for StopContainerd {
         let mut plan: Vec<Change> = Vec::new();
         let ours = seen.stat(Path::new(paths::CONTAINERD_UNIT))?.is_some();
         let unit = seen.unit("containerd.service")?;
-        if ours && matches!(unit.activity, UnitActivity::Active | UnitActivity::Activating | UnitActivity::Deactivating) {
+        if ours
+            && matches!(
+                unit.activity,
+                UnitActivity::Active | UnitActivity::Activating | UnitActivity::Deactivating
+            )
+        {
             plan.push(host::Change::unit("containerd.service", UnitAction::Stop).into());
         }
         if ours && unit.enabled {

@@ -22,7 +22,10 @@ impl Phase<Node> for StopKubelet {
     fn plan(&self, node: &Node) -> Result<Vec<Change>, Error> {
         let unit = node.host().unit(UNIT)?;
         let mut plan: Vec<Change> = Vec::new();
-        if matches!(unit.activity, UnitActivity::Active | UnitActivity::Activating | UnitActivity::Deactivating) {
+        if matches!(
+            unit.activity,
+            UnitActivity::Active | UnitActivity::Activating | UnitActivity::Deactivating
+        ) {
             plan.push(host::Change::unit(UNIT, UnitAction::Stop).into());
         }
         if unit.enabled && unit.loaded {

@@ -25,12 +25,18 @@ impl Phase<Node> for StopPods {
         if containerd.activity != UnitActivity::Active {
             // An earlier reset was cut off: the containers can be ended only through their runtime.
             if containerd.loaded && shims(seen)? {
-                return Ok(vec![host::Change::unit("containerd.service", UnitAction::Start).into()]);
+                return Ok(vec![
+                    host::Change::unit("containerd.service", UnitAction::Start).into(),
+                ]);
             }
             return Ok(Vec::new());
         }
         let count = node.containers()?.len();
-        Ok(if count == 0 { Vec::new() } else { vec![Change::EndContainers { count }] })
+        Ok(if count == 0 {
+            Vec::new()
+        } else {
+            vec![Change::EndContainers { count }]
+        })
     }
 }
 
@@ -39,7 +45,10 @@ fn shims(seen: &dyn Inspect) -> Result<bool, Error> {
     for name in seen.list(Path::new("/proc"))?.unwrap_or_default() {
         if name.bytes().all(|b| b.is_ascii_digit()) {
             // A process may end while it is looked at.
-            let comm = seen.read_text(&Path::new("/proc").join(&name).join("comm")).ok().flatten();
+            let comm = seen
+                .read_text(&Path::new("/proc").join(&name).join("comm"))
+                .ok()
+                .flatten();
             if comm.is_some_and(|comm| comm.starts_with("containerd-shim")) {
                 return Ok(true);
             }

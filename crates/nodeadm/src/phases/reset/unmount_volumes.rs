@@ -9,7 +9,12 @@ use crate::found::Found;
 use crate::{Error, Node, paths};
 
 /// Below these everything is a pod's.
-const BELOW: [&str; 4] = ["/var/lib/kubelet/", "/var/lib/containerd/", "/run/containerd/", "/run/netns/cni-"];
+const BELOW: [&str; 4] = [
+    "/var/lib/kubelet/",
+    "/var/lib/containerd/",
+    "/run/containerd/",
+    "/run/netns/cni-",
+];
 
 /// The kubelet mounts its folder onto itself; it may have been a mount point before, too.
 const ITSELF: [&str; 1] = [paths::KUBELET];
@@ -28,7 +33,9 @@ impl Phase<Node> for UnmountVolumes {
 
     fn plan(&self, node: &Node) -> Result<Vec<Change>, Error> {
         let seen = node.host();
-        let mounts = seen.read(Path::new("/proc/self/mounts"), 64 << 20)?.unwrap_or_default();
+        let mounts = seen
+            .read(Path::new("/proc/self/mounts"), 64 << 20)?
+            .unwrap_or_default();
         let mut plan: Vec<Change> = Vec::new();
         let found = Found::read(seen)?.unwrap_or_default();
         for path in mounted(&String::from_utf8_lossy(&mounts), &found.mounts) {
@@ -42,7 +49,12 @@ impl Phase<Node> for UnmountVolumes {
         if plan.is_empty() {
             for name in seen.list(Path::new("/run/netns"))?.unwrap_or_default() {
                 if name.starts_with("cni-") {
-                    plan.push(host::Change::Remove { path: Path::new("/run/netns").join(name) }.into());
+                    plan.push(
+                        host::Change::Remove {
+                            path: Path::new("/run/netns").join(name),
+                        }
+                        .into(),
+                    );
                 }
             }
         }
@@ -56,7 +68,9 @@ fn mounted(mounts: &str, own: &[PathBuf]) -> Vec<PathBuf> {
         .lines()
         .filter_map(|line| line.split(' ').nth(1))
         .map(unescape)
-        .filter(|path| ITSELF.contains(&path.as_str()) || BELOW.iter().any(|below| path.starts_with(below)))
+        .filter(|path| {
+            ITSELF.contains(&path.as_str()) || BELOW.iter().any(|below| path.starts_with(below))
+        })
         .map(PathBuf::from)
         .collect();
     // Of two mounts at one place the upper one goes, the lower one being the host's.
@@ -75,7 +89,8 @@ fn unescape(text: &str) -> String {
     let mut rest = text.as_bytes();
     while let Some((&first, after)) = rest.split_first() {
         let octal = (first == b'\\').then(|| after.get(..3)).flatten();
-        let value = octal.and_then(|digits| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 8).ok());
+        let value =
+            octal.and_then(|digits| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 8).ok());
         match value {
             Some(byte) => {
                 bytes.push(byte);
@@ -110,7 +125,13 @@ nsfs /run/netns/mine nsfs rw 0 0
             "/var/lib/kubelet/pods/1/volumes/a b/c",
             "/var/lib/kubelet/pods/1/volumes/a b",
         ];
-        assert_eq!(mounted(mounts, &[]).last(), Some(&PathBuf::from(paths::KUBELET)));
-        assert_eq!(mounted(mounts, &[paths::KUBELET.into()]), expected.map(PathBuf::from));
+        assert_eq!(
+            mounted(mounts, &[]).last(),
+            Some(&PathBuf::from(paths::KUBELET))
+        );
+        assert_eq!(
+            mounted(mounts, &[paths::KUBELET.into()]),
+            expected.map(PathBuf::from)
+        );
     }
 }

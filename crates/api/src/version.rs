@@ -68,7 +68,7 @@ impl FromStr for Version {
                     Err(bad())
                 }
             });
-        let mut next = || numbers.next().ok_or_else(bad).flatten();
+        let mut next = || numbers.next().unwrap_or_else(|| Err(bad()));
         let version = Self::new(next()?, next()?, next()?);
         if numbers.next().is_some() {
             Err(bad())

@@ -19,6 +19,9 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(3);
 /// How long one call may take: etcd itself gives a request up after 5 to 7 s.
 const CALL_LIMIT: Duration = Duration::from_secs(8);
 
+/// How long a cluster may stay unhealthy: etcd measures health over 5 s.
+const UNHEALTHY_LIMIT: Duration = Duration::from_secs(30);
+
 /// Talks to real members.
 #[derive(Debug, Default, Clone)]
 pub struct Client {
@@ -382,7 +385,8 @@ fn retry(
     note: &mut dyn FnMut(&str),
     mut attempt: impl FnMut() -> Result<(), Error>,
 ) -> Result<(), Error> {
-    let deadline = Instant::now() + waits.limit;
+    let begun = Instant::now();
+    let mut unhealthy_since = None;
     let mut told = String::new();
     loop {
         let error = match attempt() {
@@ -390,19 +394,29 @@ fn retry(
             Err(error) if !error.is_passing() => return Err(error),
             Err(error) => error,
         };
+        // Health comes back within seconds, or not before somebody does something about it.
+        let (since, limit) = if error == Error::Unhealthy {
+            (
+                *unhealthy_since.get_or_insert_with(Instant::now),
+                waits.limit.min(UNHEALTHY_LIMIT),
+            )
+        } else {
+            unhealthy_since = None;
+            (begun, waits.limit)
+        };
         let reason = error.to_string();
         if reason != told {
             note(&format!(
                 "waiting (at most {} s): {reason}",
-                waits.limit.as_secs()
+                limit.as_secs()
             ));
             told = reason;
         }
-        let left = deadline.saturating_duration_since(Instant::now());
+        let left = limit.saturating_sub(since.elapsed());
         if left.is_zero() {
             return Err(Error::Deadline {
                 what: change.to_string(),
-                limit: waits.limit,
+                limit,
                 last: Box::new(error),
             });
         }

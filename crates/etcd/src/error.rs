@@ -103,7 +103,7 @@ pub enum Error {
         detail: String,
     },
     /// A wait that came to its end.
-    #[error("{what}: not within {} s; last seen: {last}", .limit.as_secs())]
+    #[error("not within {} s; last seen: {last}", .limit.as_secs())]
     Deadline {
         /// What was waited for.
         what: String,

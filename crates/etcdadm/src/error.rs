@@ -270,6 +270,9 @@ impl Explain for Error {
             ),
             Self::Etcd(etcd::Error::Deadline { last, .. }) => Self::Etcd((**last).clone()).hints(),
             Self::LosesQuorum { .. } => one("bring the other members up first"),
+            Self::Etcd(etcd::Error::Unhealthy) => one(
+                "run `etcdadm status` on a member: one that is down for good must be removed before others can join",
+            ),
             Self::Etcd(etcd::Error::Rejected { .. }) => one(
                 "check that the authority in this host's certificate folder is the cluster's, and that the clocks agree",
             ),

@@ -101,10 +101,12 @@ impl CheckHost<'_> {
     }
 
     fn ports(&self, seen: &dyn Inspect) -> Result<Finding, Error> {
-        if seen.unit(paths::UNIT)?.activity != UnitActivity::Inactive {
+        let (own, document) = (self.configuration.address, &self.configuration.document);
+        let runs = seen.unit(paths::UNIT)?.activity != UnitActivity::Inactive;
+        // Who listens at another host's address, or beside a folder that stands for a host, says nothing about this one.
+        if runs || seen.root() != Path::new("/") || !facts::addresses(seen)?.contains(&own) {
             return Ok(None);
         }
-        let (own, document) = (self.configuration.address, &self.configuration.document);
         let local = match own {
             IpAddr::V4(_) => IpAddr::from(Ipv4Addr::LOCALHOST),
             IpAddr::V6(_) => IpAddr::from(Ipv6Addr::LOCALHOST),

@@ -1,0 +1,245 @@
+//! The command line, as a program runs it: cleared environment, a folder that stands for the host.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the test makes a host's folder and runs the program"
+)]
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+/// A folder with what etcdadm looks at on a host.
+fn host() -> tempfile::TempDir {
+    let root = tempfile::tempdir().unwrap();
+    let put = |path: &str, text: &str| {
+        let path = root.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    };
+    put("proc/sys/kernel/hostname", "h1\n");
+    put(
+        "proc/net/fib_trie",
+        "     |-- 10.77.0.11\n        /32 host LOCAL\n",
+    );
+    put("run/systemd/system/keep", "");
+    put(
+        "var/cache/etcdadm/etcd/v3.7.3/etcd-v3.7.3-linux-amd64.tar.gz",
+        "a release",
+    );
+    put(
+        "var/cache/etcdadm/etcd/v3.7.3/etcd-v3.7.3-linux-arm64.tar.gz",
+        "a release",
+    );
+    root
+}
+
+fn etcdadm(root: &Path, words: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_etcdadm"))
+        .env_clear()
+        .args(words)
+        .arg("--root")
+        .arg(root)
+        .output()
+        .unwrap()
+}
+
+/// Exit code, standard output and standard error; what differs from run to run is left out.
+fn shown(output: &Output, root: &Path) -> String {
+    let text =
+        |bytes: &[u8]| String::from_utf8_lossy(bytes).replace(&root.display().to_string(), "ROOT");
+    format!(
+        "{}\n{}---\n{}",
+        output.status.code().unwrap(),
+        text(&output.stdout),
+        text(&output.stderr)
+    )
+}
+
+#[test]
+fn the_version_alone() {
+    let root = host();
+    let output = etcdadm(root.path(), &["version", "--short"]);
+    assert_eq!(
+        output.stdout,
+        format!("v{}\n", env!("CARGO_PKG_VERSION")).as_bytes()
+    );
+}
+
+#[test]
+fn a_dry_run_changes_nothing() {
+    let root = host();
+    let before = walk(root.path());
+    let output = etcdadm(root.path(), &["init", "--dry-run", "--output", "json"]);
+    assert!(output.status.success(), "{}", shown(&output, root.path()));
+    let plan: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let phases: Vec<&str> = plan["changes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|change| change["phase"].as_str().unwrap())
+        .collect();
+    assert_eq!(phases.first(), Some(&"record-member"));
+    assert_eq!(phases.last(), Some(&"await-health"));
+    assert_eq!(walk(root.path()), before);
+    // Nothing that was planned shows a key.
+    assert!(!String::from_utf8_lossy(&output.stdout).contains("PRIVATE"));
+    assert!(!String::from_utf8_lossy(&output.stderr).contains("PRIVATE"));
+}
+
+fn walk(folder: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        found.push(path.display().to_string());
+        if path.is_dir() {
+            found.extend(walk(&path));
+        }
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn single_phases_by_new_and_old_names() {
+    let root = host();
+    for name in ["issue-certificates", "certificates"] {
+        let output = etcdadm(
+            root.path(),
+            &["init", "phase", name, "--dry-run", "-o", "json"],
+        );
+        let plan: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let all = plan["changes"].as_array().unwrap();
+        assert!(
+            all.iter()
+                .all(|change| change["phase"] == "issue-certificates")
+                && all.len() > 8,
+            "{plan:#}"
+        );
+    }
+    let output = etcdadm(root.path(), &["init", "phase", "fly"]);
+    insta::assert_snapshot!(shown(&output, root.path()), @r#"
+    2
+    ---
+    usage error: there is no phase "fly" here
+    hint: choose from: check-host, record-member, fetch-release, install-binaries, issue-certificates, write-configuration, write-etcdctl, start-member, await-health
+    "#);
+}
+
+#[test]
+fn files_that_are_written_can_be_seen() {
+    let root = host();
+    let output = etcdadm(
+        root.path(),
+        &["init", "phase", "certificates", "etcdctl", "--quiet"],
+    );
+    assert!(output.status.success(), "{}", shown(&output, root.path()));
+    let mode = |path: &str| {
+        use std::os::unix::fs::MetadataExt;
+        root.path().join(path).metadata().unwrap().mode() & 0o777
+    };
+    assert_eq!(mode("etc/etcd/pki/ca.key"), 0o600);
+    assert_eq!(mode("etc/etcd/pki/server.crt"), 0o644);
+    assert_eq!(mode("etc/etcd/etcdctl.env"), 0o600);
+    assert_eq!(mode("opt/bin/etcdctl.sh"), 0o755);
+    let again = etcdadm(
+        root.path(),
+        &["init", "phase", "certificates", "etcdctl", "--quiet"],
+    );
+    assert_eq!(
+        String::from_utf8_lossy(&again.stdout),
+        "nothing to change\n"
+    );
+}
+
+#[test]
+fn usage_errors_say_what_and_where() {
+    let root = host();
+    let document = root.path().join("member.yaml");
+    let mut all = String::new();
+    let mut take = |words: &[&str]| {
+        let output = etcdadm(root.path(), words);
+        all += &format!(
+            "$ etcdadm {}\n{}\n",
+            words
+                .join(" ")
+                .replace(&root.path().display().to_string(), "ROOT"),
+            shown(&output, root.path())
+        );
+    };
+    take(&["join"]);
+    take(&["join", "http://10.0.0.1:2379"]);
+    take(&["init", "--bind-address", "10.9.9.9"]);
+    take(&["init", "--version", "3.4.30"]);
+    take(&["info"]);
+    take(&["init", "--config", "nowhere.yaml"]);
+    std::fs::write(
+        &document,
+        "apiVersion: klusterkit.dev/v1alpha1\nkind: EtcdConfiguration\nclientport: 1\n",
+    )
+    .unwrap();
+    take(&["init", "--config", document.to_str().unwrap()]);
+    insta::assert_snapshot!(all, @r#"
+    $ etcdadm join
+    2
+    ---
+    usage error: no member to join is named
+    hint: name one: `etcdadm join https://ADDRESS:2379`
+
+    $ etcdadm join http://10.0.0.1:2379
+    2
+    ---
+    usage error: "http://10.0.0.1:2379" is no endpoint: members speak TLS only (https://)
+
+    $ etcdadm init --bind-address 10.9.9.9
+    3
+    ---
+    preflight failed, nothing was changed: phase check-host stopped before it changed anything more
+      because: address: 10.9.9.9 is not an address of this host (it has: 10.77.0.11)
+    hint: choose one with --bind-address
+    hint: a check that may fail here is named in --ignore-preflight-errors
+
+    $ etcdadm init --version 3.4.30
+    2
+    ---
+    usage error: etcd v3.4.30 is not supported: 3.5, 3.6 and 3.7 are
+
+    $ etcdadm info
+    1
+    ---
+    error: this host has no etcd member that etcdadm knows of
+
+    $ etcdadm init --config nowhere.yaml
+    2
+    ---
+    usage error: could not read nowhere.yaml
+      because: No such file or directory (os error 2)
+
+    $ etcdadm init --config ROOT/member.yaml
+    2
+    ---
+    usage error: ROOT/member.yaml is at fault
+      because: unknown field `clientport`, did you mean `clientPort`? (line 3, column 1)
+    "#);
+}
+
+#[test]
+fn reset_of_a_host_without_a_member_is_done_already() {
+    let root = host();
+    let output = etcdadm(root.path(), &["reset"]);
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout),
+        "nothing to change\n"
+    );
+    assert!(output.status.success());
+}
+
+#[test]
+fn every_shell_gets_its_completion() {
+    let root = host();
+    for shell in ["bash", "zsh", "fish"] {
+        let output = etcdadm(root.path(), &["completion", shell]);
+        assert!(
+            String::from_utf8_lossy(&output.stdout).contains("skip-remove-member"),
+            "{shell}"
+        );
+    }
+}

@@ -13,9 +13,7 @@ use serde::Serialize;
 use crate::Error;
 
 /// How often the unit is looked at.
-const POLL: Duration = Duration::from_millis(20);
-/// How long a unit may show no life after it was asked to start.
-const SETTLE: Duration = Duration::from_secs(3);
+const POLL: Duration = Duration::from_millis(100);
 /// What etcd says when the member list that it was given is no longer the cluster's.
 const OUTDATED: [&str; 2] = [
     "member count is unequal",
@@ -62,43 +60,33 @@ impl Start {
         if self.restart {
             host.apply(&host::Change::unit(&self.unit, UnitAction::Stop))?;
         }
-        host.apply(&host::Change::unit(
-            &self.unit,
-            UnitAction::StartInBackground,
-        ))?;
+        // systemd tells at once when it is ready or has failed, but not beyond the limit of a single program.
+        match host.apply(&host::Change::unit(&self.unit, UnitAction::Start)) {
+            Err(host::Error::Unit { .. }) => return self.failed(host),
+            Err(host::Error::Timeout { .. }) => {}
+            other => return Ok(other?),
+        }
         let begun = Instant::now();
-        let mut ran = false;
-        let mut told = false;
+        note(&format!(
+            "{} is still not ready, waiting (at most {} s)",
+            self.unit,
+            self.limit.as_secs()
+        ));
         loop {
             let unit = host.unit(&self.unit)?;
             match unit.activity {
                 UnitActivity::Active => return Ok(()),
-                UnitActivity::Failed => return self.failed(host),
-                // Waiting to be restarted: it has run, and ended.
-                UnitActivity::Activating if unit.main_pid == 0 && ran => return self.failed(host),
-                UnitActivity::Activating => ran |= unit.main_pid != 0,
-                UnitActivity::Inactive | UnitActivity::Deactivating if ran => {
-                    return self.failed(host);
-                }
-                UnitActivity::Inactive | UnitActivity::Deactivating if begun.elapsed() > SETTLE => {
-                    return self.failed(host);
-                }
-                UnitActivity::Inactive | UnitActivity::Deactivating => {}
+                // Without a process it waits to be restarted: it has ended.
+                UnitActivity::Activating if unit.main_pid != 0 => {}
+                _ => return self.failed(host),
             }
             if begun.elapsed() > self.limit {
+                let (unit, what) = (self.unit.clone(), "not ready in time");
                 return Err(Error::Start {
-                    unit: self.unit.clone(),
-                    what: "not ready in time",
+                    unit,
+                    what,
                     log: log(host, &self.unit),
                 });
-            }
-            if !told && begun.elapsed() > Duration::from_secs(2) {
-                note(&format!(
-                    "waiting until {} is ready (at most {} s)",
-                    self.unit,
-                    self.limit.as_secs()
-                ));
-                told = true;
             }
             std::thread::sleep(POLL);
         }

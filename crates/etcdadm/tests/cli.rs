@@ -1,6 +1,7 @@
 //! The command line, as a program runs it: cleared environment, a folder that stands for the host.
 #![expect(
     clippy::disallowed_methods,
+    clippy::unwrap_used,
     reason = "the test makes a host's folder and runs the program"
 )]
 

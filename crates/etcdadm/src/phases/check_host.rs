@@ -102,9 +102,8 @@ impl CheckHost<'_> {
 
     fn ports(&self, seen: &dyn Inspect) -> Result<Finding, Error> {
         let (own, document) = (self.configuration.address, &self.configuration.document);
-        let runs = seen.unit(paths::UNIT)?.activity != UnitActivity::Inactive;
         // Who listens at another host's address, or beside a folder that stands for a host, says nothing about this one.
-        if runs || seen.root() != Path::new("/") || !facts::addresses(seen)?.contains(&own) {
+        if seen.root() != Path::new("/") || !facts::addresses(seen)?.contains(&own) {
             return Ok(None);
         }
         let local = match own {
@@ -118,6 +117,9 @@ impl CheckHost<'_> {
         ] {
             let address = SocketAddr::new(ip, port);
             if seen.holds(&Condition::Listening(address))? {
+                if seen.unit(paths::UNIT)?.activity != UnitActivity::Inactive {
+                    return Ok(None);
+                }
                 let hint = Some(
                     "stop it, or choose other ports with --client-port and --peer-port".to_owned(),
                 );
@@ -188,7 +190,19 @@ fn systemd(seen: &dyn Inspect) -> Result<Finding, Error> {
 
 fn conflicting_units(seen: &dyn Inspect) -> Result<Finding, Error> {
     for unit in ["etcd-member.service", "etcd2.service"] {
-        if seen.unit(unit)?.activity == UnitActivity::Active {
+        let places = [
+            "/etc/systemd/system",
+            "/run/systemd/system",
+            "/usr/lib/systemd/system",
+            "/lib/systemd/system",
+        ];
+        let there = |place: &&str| {
+            seen.stat(&Path::new(place).join(unit))
+                .is_ok_and(|stat| stat.is_some())
+        };
+        if places.iter().any(|place| there(&place))
+            && seen.unit(unit)?.activity == UnitActivity::Active
+        {
             return Ok(Some((
                 format!("{unit} runs, which is another etcd"),
                 Some(format!("stop it: `systemctl disable --now {unit}`")),

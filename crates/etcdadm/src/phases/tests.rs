@@ -794,6 +794,7 @@ fn what_was_set_up_is_recorded_once() {
 #[test]
 fn a_unit_of_another_etcd_is_in_the_way() {
     let mut world = World::new();
+    world.put("/etc/systemd/system/etcd2.service", 0o644, "");
     world.host.set_unit(
         "etcd2.service",
         Unit {
@@ -807,6 +808,23 @@ fn a_unit_of_another_etcd_is_in_the_way() {
         error.ends_with("conflicting-units: etcd2.service runs, which is another etcd"),
         "{error}"
     );
+}
+
+#[test]
+fn a_masked_unit_of_a_distribution_gives_way() {
+    let mut world = World::new();
+    let mask = HostChange::Link {
+        path: paths::UNIT_FILE.into(),
+        target: "/dev/null".into(),
+    };
+    world.host.apply(&mask).unwrap();
+    let configuration = world.configure(EtcdConfiguration::default());
+    let changes = world.init(&configuration).unwrap();
+    assert!(
+        changes.contains("remove /etc/systemd/system/etcd.service\n"),
+        "{changes}"
+    );
+    assert_eq!(world.init(&configuration).unwrap(), "");
 }
 
 #[test]

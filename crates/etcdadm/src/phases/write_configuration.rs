@@ -7,7 +7,7 @@ use std::path::Path;
 
 use etcd::Settings;
 use etcd::settings::{Beginning, INITIAL};
-use host::{Inspect, Kind, Phase, UnitAction};
+use host::{Inspect, Kind, Phase};
 use systemd::{Command, Unit, Value};
 
 use crate::phases::{Begin, file, folder};
@@ -32,30 +32,32 @@ impl<'a> Phase<Machine<'a>> for WriteConfiguration<'_> {
         let host = seen.host();
         let mut plan = self.data_dir(host)?;
         plan.extend(self.environment(seen)?);
+        let (unit_file, link) = (Path::new(paths::UNIT_FILE), Path::new(paths::UNIT_LINK));
+        if host.read_link(unit_file)?.as_deref() == Some(Path::new("/dev/null")) {
+            // So a distribution's unit of this name is masked.
+            plan.push(
+                host::Change::Remove {
+                    path: unit_file.to_owned(),
+                }
+                .into(),
+            );
+            return Ok(plan);
+        }
         let unit = unit(self.configuration).render().map_err(Error::Unit)?;
-        plan.extend(file(host, Path::new(paths::UNIT_FILE), 0o644, &unit)?);
-        let state = host.unit(paths::UNIT)?;
-        if state.masked {
-            plan.push(host::Change::unit(paths::UNIT, UnitAction::Unmask).into());
-        }
-        if state.needs_reload {
-            plan.push(host::Change::ReloadUnits.into());
-        }
+        plan.extend(file(host, unit_file, 0o644, &unit)?);
         // What `systemctl enable` makes, without its reload of all units.
-        let (link, target) = (Path::new(paths::UNIT_LINK), Path::new(paths::UNIT_FILE));
-        if host.read_link(link)?.as_deref() != Some(target) {
+        if host.read_link(link)?.as_deref() != Some(unit_file) {
+            let (path, target) = (link.to_owned(), unit_file.to_owned());
             plan.extend(folder(
                 host,
                 link.parent().expect("the link lies in a folder"),
                 0o755,
             )?);
-            plan.push(
-                host::Change::Link {
-                    path: link.to_owned(),
-                    target: target.to_owned(),
-                }
-                .into(),
-            );
+            plan.push(host::Change::Link { path, target }.into());
+        }
+        // Asking systemd costs more than all the rest: it is asked when there is nothing left to write.
+        if plan.is_empty() && host.unit(paths::UNIT)?.needs_reload {
+            plan.push(host::Change::ReloadUnits.into());
         }
         Ok(plan)
     }

@@ -15,6 +15,8 @@ pub(crate) const PATCHES: &str = "/var/lib/nodeadm/patches";
 /// What may hold data and was moved out of the way by `reset`.
 pub(crate) const ASIDE: &str = "/var/lib/nodeadm/aside";
 
+/// The kubelet's own link to the client certificate that it has now.
+pub(crate) const KUBELET_CERTIFICATE: &str = "/var/lib/kubelet/pki/kubelet-client-current.pem";
 /// kubeadm's folder.
 pub(crate) const KUBERNETES: &str = "/etc/kubernetes";
 /// Its certificates and keys.

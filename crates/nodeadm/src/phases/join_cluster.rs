@@ -1,6 +1,6 @@
 //! Lets kubeadm configure a worker's kubelet, which then gets its certificate from the cluster.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use host::{Phase, UnitAction, UnitActivity};
@@ -22,10 +22,11 @@ impl Phase<Node> for JoinCluster {
 
     fn plan(&self, node: &Node) -> Result<Vec<Change>, Error> {
         let (seen, settings) = (node.host(), node.settings());
-        let conf = Path::new(paths::KUBERNETES).join("kubelet.conf");
+        // The kubelet writes its kubeconfig before it has the certificate that this names.
+        let certificate = Path::new(paths::KUBELET_CERTIFICATE);
         let bootstrap = Path::new(paths::KUBERNETES).join("bootstrap-kubelet.conf");
         let mut plan = Vec::new();
-        if seen.stat(&conf)?.is_none() {
+        if seen.stat(certificate)?.is_none() {
             let inputs = kubeadm::inputs(seen)?;
             if kubeadm::receipted(seen, "join")? != Some(inputs) || seen.stat(&bootstrap)?.is_none()
             {
@@ -40,7 +41,7 @@ impl Phase<Node> for JoinCluster {
                 plan.push(Change::Kubeadm(change));
             }
             let reason = "the kubelet to get its certificate".to_owned();
-            let what = Awaited::File(PathBuf::from(&conf));
+            let what = Awaited::File(certificate.to_owned());
             plan.push(Change::Await(Await {
                 what,
                 reason,

@@ -15,7 +15,7 @@ use crate::change::Change;
 use crate::{Error, Node, paths};
 
 const PEM: &str = "/var/lib/kubelet/pki/kubelet-client-initial.pem";
-const CURRENT: &str = "/var/lib/kubelet/pki/kubelet-client-current.pem";
+const CURRENT: &str = paths::KUBELET_CERTIFICATE;
 
 /// See the module.
 pub struct RotateKubeletCertificate;

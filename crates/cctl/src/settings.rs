@@ -35,6 +35,8 @@ impl Settings {
                 .unwrap_or(STATES[0])
                 .into()
         });
+        // Written beside itself and renamed: it needs a folder, also when it is named by a bare name.
+        let state = std::path::absolute(&state).unwrap_or(state);
         let home = environment.home.clone().map(PathBuf::from);
         Self {
             state,

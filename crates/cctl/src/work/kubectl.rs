@@ -111,6 +111,10 @@ pub(super) fn verify(
         .collect();
     let timeout = format!("--timeout={}s", READY_LIMIT.as_secs());
     let nodes: Vec<String> = names.iter().map(|name| format!("node/{name}")).collect();
+    // A worker's kubelet registers its Node a moment after it got its certificate.
+    let mut there = vec!["wait", "--for=create", timeout.as_str()];
+    there.extend(nodes.iter().map(String::as_str));
+    kubectl(shared, remote, &there, "", READY_LIMIT + LIMIT)?;
     let mut waits: Vec<(&str, Vec<&str>)> = Vec::new();
     let mut ready = vec!["wait", "--for=condition=Ready", timeout.as_str()];
     ready.extend(nodes.iter().map(String::as_str));

@@ -43,6 +43,12 @@ pub enum Verb {
     Info,
     /// Print all members of the cluster and how they are; exits with 1 unless all are healthy
     Status,
+    /// Print the configuration that init or join would use, with all that is not said filled in
+    Config {
+        /// What to print.
+        #[command(subcommand)]
+        what: ConfigVerb,
+    },
     /// Bring an etcd release into this host's store, so that init and join need no network
     Download(DownloadArgs),
     /// Print the version of etcdadm
@@ -52,6 +58,13 @@ pub enum Verb {
         /// The shell.
         shell: Shell,
     },
+}
+
+/// `config print`.
+#[derive(Debug, Subcommand)]
+pub enum ConfigVerb {
+    /// The configuration as a document
+    Print(MemberArgs),
 }
 
 /// What a member is to be; init and join share it.

@@ -7,6 +7,7 @@ use api::{Check, Verdict};
 use host::{Condition, Inspect, Phase, UnitActivity};
 
 use crate::phases::Begin;
+use crate::phases::set_data_aside::is_data;
 use crate::{Configuration, Error, Machine, Record, View, facts, paths};
 
 /// Checks the host.
@@ -135,8 +136,9 @@ impl CheckHost<'_> {
     /// Data that is there must be this member's own.
     fn data_dir(&self, seen: &dyn Inspect) -> Result<Finding, Error> {
         let folder = self.configuration.data_dir();
-        let entries = seen.list(folder)?.unwrap_or_default();
-        if entries.is_empty() || entries == ["lost+found"] {
+        let mut entries = seen.list(folder)?.unwrap_or_default();
+        entries.retain(|name| is_data(name));
+        if entries.is_empty() {
             return Ok(None);
         }
         let recorded =

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use host::Phase;
+use host::{Inspect, Phase};
 
 use crate::{Change, Configuration, Error, Machine, View};
 
@@ -21,23 +21,50 @@ impl<'a> Phase<Machine<'a>> for SetDataAside<'_> {
 
     fn plan(&self, seen: &(dyn View + 'a)) -> Result<Vec<Change>, Error> {
         let path = self.0.data_dir();
-        match seen.host().list(path)? {
-            None => Ok(Vec::new()),
-            Some(names) if names.is_empty() => Ok(vec![
-                host::Change::Remove {
-                    path: path.to_owned(),
-                }
-                .into(),
-            ]),
-            Some(_) => Ok(vec![
+        let Some(names) = seen.host().list(path)? else {
+            return Ok(Vec::new());
+        };
+        let data = names.iter().filter(|name| is_data(name));
+        if mounted(seen.host(), path)? {
+            // A file system of its own cannot be moved: what lies in it goes into a folder there.
+            let folder = path.join(
+                aside(Path::new(""), seen.now())
+                    .to_string_lossy()
+                    .trim_start_matches('.'),
+            );
+            let move_in = |name: &String| {
                 host::Change::SetAside {
-                    path: path.to_owned(),
-                    to: aside(path, seen.now()),
+                    path: path.join(name),
+                    to: folder.join(name),
                 }
-                .into(),
-            ]),
+                .into()
+            };
+            return Ok(data.map(move_in).collect());
         }
+        let change = match names.as_slice() {
+            [] => host::Change::Remove {
+                path: path.to_owned(),
+            },
+            _ => host::Change::SetAside {
+                path: path.to_owned(),
+                to: aside(path, seen.now()),
+            },
+        };
+        Ok(vec![change.into()])
     }
+}
+
+/// Whether something of this name in a data directory is data, and not what lies there beside it.
+pub(crate) fn is_data(name: &str) -> bool {
+    name != "lost+found" && !name.starts_with("set-aside-")
+}
+
+/// Whether a folder is the root of a file system of its own.
+fn mounted(seen: &dyn Inspect, path: &Path) -> Result<bool, Error> {
+    let device = |path: &Path| -> Result<Option<u64>, Error> {
+        Ok(seen.stat(path)?.map(|stat| stat.device))
+    };
+    Ok(device(path)? != device(path.parent().unwrap_or(path))?)
 }
 
 /// Where `path` goes at this time: beside itself, so that it stays on its file system.

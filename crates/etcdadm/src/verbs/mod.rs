@@ -16,7 +16,7 @@ use cli::{Context, Tool};
 use etcd::{Client, Cluster, Observe, Picture};
 use host::{Host, Inspect, Local, Overlay, Phase};
 
-use crate::arguments::{Arguments, MemberArgs, Verb};
+use crate::arguments::{Arguments, ConfigVerb, MemberArgs, Verb};
 use crate::machine::Note;
 use crate::{Configuration, Error, Machine, Record, older, paths};
 
@@ -27,6 +27,12 @@ pub(crate) fn run(context: &mut Context, arguments: &Arguments) -> Result<(), cl
         Verb::Reset(args) => reset::run(context, &arguments.root, args),
         Verb::Info => info::run(context, &arguments.root),
         Verb::Status => status::run(context, &arguments.root),
+        Verb::Config {
+            what: ConfigVerb::Print(args),
+        } => {
+            let configuration = configure(&arguments.root, args, &[], &[])?;
+            context.print(&configuration.document, api::yaml::to_string)
+        }
         Verb::Download(args) => download::run(context, &arguments.root, args),
         Verb::Version(args) => {
             cli::print_version(context, "etcdadm", env!("CARGO_PKG_VERSION"), args)

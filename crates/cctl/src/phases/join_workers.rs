@@ -2,6 +2,7 @@
 
 use super::JOINING_ALLOWED;
 use super::send_artifacts::node_wanted;
+use super::start_control_plane::ready;
 use crate::plan::{Action, After, Phase, Plan, View};
 
 /// Joins workers.
@@ -27,7 +28,7 @@ impl Phase for JoinWorkers {
         if wanted.is_empty() {
             return;
         }
-        let ready: Vec<After> = plan
+        let allowed: Vec<After> = plan
             .which(|step| step.action == Action::InitControlPlane)
             .map(|number| After::Reached(number, JOINING_ALLOWED))
             .collect();
@@ -41,10 +42,10 @@ impl Phase for JoinWorkers {
             Action::MakeTokens {
                 workers: wanted.clone(),
             },
-            ready,
+            allowed,
         );
         for host in wanted {
-            let mut after = plan.done(&host, &[Action::Prepare]);
+            let mut after = ready(plan, &host);
             after.push(After::Done(tokens));
             let number = plan.add(self.name(), Some(&host), Action::JoinWorker, after);
             plan.steps[number].changes = view

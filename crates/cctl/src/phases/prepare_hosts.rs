@@ -1,7 +1,23 @@
 //! Runtime, programs and images on all hosts, while etcd forms.
 
-use super::send_artifacts::node_wanted;
+use crate::goal::{Pending, Seen};
 use crate::plan::{Action, Phase, Plan, View};
+
+/// The phases of `nodeadm prepare`; what else is to be changed, `init` and `join` do.
+const PREPARING: [&str; 6] = [
+    "install-binaries",
+    "configure-kernel",
+    "start-containerd",
+    "install-kubelet-unit",
+    "import-images",
+    "import-remaining-images",
+];
+
+fn wanted(seen: Option<&Seen>) -> bool {
+    let preparing = |change: &Pending| PREPARING.contains(&change.phase.as_str());
+    seen.and_then(|seen| seen.node.as_ref())
+        .is_none_or(|changes| changes.iter().any(preparing))
+}
 
 /// Prepares hosts that nodeadm has not finished yet.
 #[derive(Debug)]
@@ -18,7 +34,7 @@ impl Phase for PrepareHosts {
 
     fn plan(&self, view: &View<'_>, plan: &mut Plan) {
         for host in view.goal.kubernetes() {
-            if node_wanted(view.seen.get(&host)) {
+            if wanted(view.seen.get(&host)) {
                 let after = plan.done(&host, &[Action::SendKubernetes]);
                 plan.add(self.name(), Some(&host), Action::Prepare, after);
             }

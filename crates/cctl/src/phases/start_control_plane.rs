@@ -46,9 +46,19 @@ impl Phase for StartControlPlane {
     }
 }
 
+/// What makes `host` ready for `nodeadm init` or `join`.
+pub(super) fn ready(plan: &Plan, host: &str) -> Vec<After> {
+    let prepared = plan.done(host, &[Action::Prepare]);
+    if prepared.is_empty() {
+        plan.done(host, &[Action::SendKubernetes])
+    } else {
+        prepared
+    }
+}
+
 /// What a control plane on `host` waits for: the host itself, and etcd: its own member, or all where it has none.
 pub(super) fn waits(view: &View<'_>, plan: &Plan, host: &str) -> Vec<After> {
-    let mut after = plan.done(host, &[Action::Prepare]);
+    let mut after = ready(plan, host);
     let own = plan.done(host, &[Action::InitMember, Action::JoinMember]);
     if view.goal.members().iter().any(|member| member == host) {
         after.extend(own);

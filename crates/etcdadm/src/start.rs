@@ -94,9 +94,10 @@ impl Start {
 
     fn failed(&self, host: &mut dyn Host) -> Result<(), Error> {
         let log = log(host, &self.unit);
-        // It would be started over and over with what it cannot use.
-        host.apply(&host::Change::unit(&self.unit, UnitAction::Stop))?;
-        host.apply(&host::Change::unit(&self.unit, UnitAction::ResetFailed))?;
+        // It would be started over and over with what it cannot use. The failure itself is what there is to tell.
+        for action in [UnitAction::Stop, UnitAction::ResetFailed] {
+            let _ = host.apply(&host::Change::unit(&self.unit, action));
+        }
         if OUTDATED.iter().any(|text| log.contains(text)) {
             return Ok(());
         }

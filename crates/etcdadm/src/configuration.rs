@@ -107,6 +107,16 @@ impl Configuration {
         ] {
             *path = plain_path(field, path)?;
         }
+        if document
+            .install_dir
+            .to_string_lossy()
+            .contains(['"', '\'', '\\'])
+        {
+            return bad(format!(
+                "installDir: systemd starts no program from {:?}, whose path has quotes or backslashes",
+                document.install_dir
+            ));
+        }
         let mut endpoints = Vec::new();
         for endpoint in &document.endpoints {
             endpoints.push(endpoint_url(endpoint)?);
@@ -232,11 +242,14 @@ impl Configuration {
     /// # Errors
     /// When the host cannot be observed.
     pub fn has_data(&self, seen: &dyn Inspect) -> Result<bool, Error> {
-        let wal = seen
-            .list(&self.data_dir().join("member/wal"))?
-            .unwrap_or_default();
-        Ok(wal.iter().any(|name| name.ends_with(".wal")))
+        has_data(seen, self.data_dir())
     }
+}
+
+/// Whether `data_dir` holds a member's data.
+pub(crate) fn has_data(seen: &dyn Inspect, data_dir: &Path) -> Result<bool, Error> {
+    let wal = seen.list(&data_dir.join("member/wal"))?.unwrap_or_default();
+    Ok(wal.iter().any(|name| name.ends_with(".wal")))
 }
 
 fn url(address: IpAddr, port: u16) -> String {

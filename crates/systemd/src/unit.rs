@@ -28,8 +28,10 @@ pub enum UnitError {
         /// The value as given.
         value: String,
     },
-    /// A program must be an absolute path.
-    #[error("{setting} runs {program:?}, which is not an absolute path")]
+    /// A program must be an absolute path, and systemd takes no quotes and backslashes in one, however quoted.
+    #[error(
+        "{setting} runs {program:?}, which is not an absolute path without quotes and backslashes"
+    )]
     Program {
         /// The setting's name.
         setting: String,
@@ -206,7 +208,8 @@ fn whole<'a>(setting: &str, value: &'a str) -> Result<&'a str, UnitError> {
 }
 
 fn render_command(setting: &str, command: &Command) -> Result<String, UnitError> {
-    if !command.program.starts_with('/') {
+    let safe = |c: char| !c.is_control() && !matches!(c, '"' | '\'' | '\\');
+    if !command.program.starts_with('/') || !command.program.chars().all(safe) {
         return Err(UnitError::Program {
             setting: setting.to_owned(),
             program: command.program.clone(),

@@ -67,6 +67,7 @@ fn what_makes_no_sense_is_refused() {
     insta::assert_snapshot!(refused(&|d| d.peer_port = 2379), @"the ports 2379 and 2379 do not differ, or are 0");
     insta::assert_snapshot!(refused(&|d| d.version = Some(Version::new(3, 4, 1))), @"etcd v3.4.1 is not supported: 3.5, 3.6 and 3.7 are");
     insta::assert_snapshot!(refused(&|d| d.data_dir = "/var/../etc".into()), @r#"dataDir: "/var/../etc" cannot be used as a folder"#);
+    insta::assert_snapshot!(refused(&|d| d.install_dir = "/srv/it's".into()), @r#"installDir: systemd starts no program from "/srv/it's", whose path has quotes or backslashes"#);
     insta::assert_snapshot!(refused(&|d| d.data_dir = "data".into()), @"dataDir: data is not an absolute path in plain text");
     insta::assert_snapshot!(refused(&|d| d.extra_sans = vec!["a b".into()]), @r#"extraSans: "a b" is neither an IP address nor a DNS name"#);
     insta::assert_snapshot!(

@@ -3,12 +3,13 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
-use api::{Check, Verdict};
+use api::{Check, EtcdConfiguration, Verdict};
 use host::{Condition, Inspect, Phase, UnitActivity};
 
+use crate::configuration::has_data;
 use crate::phases::Begin;
 use crate::phases::set_data_aside::is_data;
-use crate::{Configuration, Error, Machine, Record, View, facts, paths};
+use crate::{Configuration, Error, Machine, Record, View, facts, older, paths};
 
 /// Checks the host.
 pub(crate) struct CheckHost<'c> {
@@ -42,7 +43,7 @@ impl<'a> Phase<Machine<'a>> for CheckHost<'_> {
 
 impl CheckHost<'_> {
     fn checks(&self, seen: &dyn Inspect) -> Vec<Check> {
-        let all: [(&str, Result<Finding, Error>); 7] = [
+        let all: [(&str, Result<Finding, Error>); 8] = [
             ("root", root(seen)),
             ("architecture", self.architecture()),
             ("systemd", systemd(seen)),
@@ -50,6 +51,7 @@ impl CheckHost<'_> {
             ("conflicting-units", conflicting_units(seen)),
             ("ports", self.ports(seen)),
             ("data-dir", self.data_dir(seen)),
+            ("same-member", self.same_member(seen)),
         ];
         let ignored = &self.configuration.document.ignore_preflight_errors;
         all.into_iter()
@@ -133,6 +135,38 @@ impl CheckHost<'_> {
         Ok(None)
     }
 
+    /// A member that has data stays who it is: with another name, address or folder it would be another member, or none.
+    fn same_member(&self, seen: &dyn Inspect) -> Result<Finding, Error> {
+        let known = match Record::read(seen)? {
+            Some(record) => Some(record.configuration),
+            None => older::configuration(seen)?,
+        };
+        let Some(known) = known else {
+            return Ok(None);
+        };
+        let wanted = &self.configuration.document;
+        let is = |document: &EtcdConfiguration| {
+            let address = document
+                .address
+                .map(|ip| SocketAddr::new(ip, document.peer_port).to_string());
+            let folder = document.data_dir.display().to_string();
+            format!(
+                "{} at {} with data in {folder}",
+                document.metadata.name,
+                address.unwrap_or_default()
+            )
+        };
+        if !has_data(seen, &known.data_dir)? || is(&known) == is(wanted) {
+            return Ok(None);
+        }
+        let hint =
+            "leave out what differs, or give this member up first: `etcdadm reset`".to_owned();
+        Ok(Some((
+            format!("this host's member is {}, not {}", is(&known), is(wanted)),
+            Some(hint),
+        )))
+    }
+
     /// Data that is there must be this member's own.
     fn data_dir(&self, seen: &dyn Inspect) -> Result<Finding, Error> {
         let folder = self.configuration.data_dir();
@@ -202,7 +236,7 @@ fn conflicting_units(seen: &dyn Inspect) -> Result<Finding, Error> {
             seen.stat(&Path::new(place).join(unit))
                 .is_ok_and(|stat| stat.is_some())
         };
-        if places.iter().any(|place| there(&place))
+        if places.iter().any(|place| there(place))
             && seen.unit(unit)?.activity == UnitActivity::Active
         {
             return Ok(Some((

@@ -77,6 +77,13 @@ fn what_cannot_be_written_is_refused() {
         one(Command::new("etcd", ["x"]).into()),
         Err(UnitError::Program { .. })
     ));
+    for program in ["/a'b", "/a\"b", "/a\\b"] {
+        let refused = one(Command::new(program, ["x"]).into());
+        assert!(
+            matches!(refused, Err(UnitError::Program { .. })),
+            "{program}"
+        );
+    }
     let variable = Command::new("/x", [Argument::Words("A B".into())]);
     assert!(matches!(
         one(variable.into()),

@@ -295,3 +295,17 @@ fn errors_that_can_be_mended_say_how() {
         assert_eq!(error.hints().len(), 1, "{error}");
     }
 }
+
+#[test]
+fn a_member_that_has_data_stays_who_it_is() {
+    let mut world = World::new();
+    let configuration = world.configure(EtcdConfiguration::default());
+    world.init(&configuration).unwrap();
+    let elsewhere = EtcdConfiguration {
+        data_dir: "/srv/etcd".into(),
+        ..EtcdConfiguration::default()
+    };
+    world.data();
+    let elsewhere = world.configure(elsewhere);
+    insta::assert_snapshot!(world.init(&elsewhere).unwrap_err(), @"phase check-host stopped before it changed anything more: same-member: this host's member is h1 at 10.77.0.11:2380 with data in /var/lib/etcd, not h1 at 10.77.0.11:2380 with data in /srv/etcd");
+}

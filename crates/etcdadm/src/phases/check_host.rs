@@ -156,7 +156,14 @@ impl CheckHost<'_> {
                 address.unwrap_or_default()
             )
         };
-        if !has_data(seen, &known.data_dir)? || is(&known) == is(wanted) {
+        // A URL that an older tool wrote may hold a name instead of an address, which tells nothing here.
+        let same = known.metadata.name == wanted.metadata.name
+            && known
+                .address
+                .is_none_or(|address| Some(address) == wanted.address)
+            && known.peer_port == wanted.peer_port
+            && known.data_dir.components().eq(wanted.data_dir.components());
+        if same || !has_data(seen, &known.data_dir)? {
             return Ok(None);
         }
         let hint =
@@ -236,9 +243,7 @@ fn conflicting_units(seen: &dyn Inspect) -> Result<Finding, Error> {
             seen.stat(&Path::new(place).join(unit))
                 .is_ok_and(|stat| stat.is_some())
         };
-        if places.iter().any(|place| there(place))
-            && seen.unit(unit)?.activity == UnitActivity::Active
-        {
+        if places.iter().any(there) && seen.unit(unit)?.activity == UnitActivity::Active {
             return Ok(Some((
                 format!("{unit} runs, which is another etcd"),
                 Some(format!("stop it: `systemctl disable --now {unit}`")),

@@ -27,7 +27,7 @@ impl Pending {
     /// # Errors
     /// [`Error::File`], when nothing can be written in that folder.
     pub fn new(target: &Path, mode: u32) -> Result<Self, Error> {
-        let folder = target.parent().unwrap_or(Path::new("/"));
+        let folder = folder_of(target);
         let name = target.file_name().unwrap_or_default().to_string_lossy();
         clear_leftovers(folder, &name)?;
         let unique = COUNTER.fetch_add(1, Ordering::Relaxed);
@@ -144,7 +144,10 @@ fn clear_leftovers(folder: &Path, name: &str) -> Result<(), Error> {
 /// The id of the process that writes `name` into the temporary file `entry`, if it is one.
 fn writer<'e>(entry: &'e str, name: &str) -> Option<&'e str> {
     let rest = entry.strip_prefix('.')?.strip_prefix(name)?;
-    let (process, count) = rest.strip_prefix('.')?.strip_suffix(".tmp")?.split_once('-')?;
+    let (process, count) = rest
+        .strip_prefix('.')?
+        .strip_suffix(".tmp")?
+        .split_once('-')?;
     let number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     (number(process) && number(count)).then_some(process)
 }
@@ -161,8 +164,17 @@ pub fn write_atomically(target: &Path, mode: u32, content: &[u8]) -> Result<(), 
     pending.commit()
 }
 
+/// Where a file lies: a bare name lies in the present folder.
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        None => Path::new("/"),
+        Some(folder) if folder.as_os_str().is_empty() => Path::new("."),
+        Some(folder) => folder,
+    }
+}
+
 pub(crate) fn sync_folder_of(path: &Path) -> Result<(), Error> {
-    let folder = path.parent().unwrap_or(Path::new("/"));
+    let folder = folder_of(path);
     File::open(folder)
         .and_then(|f| f.sync_all())
         .map_err(Error::file("sync", folder))
@@ -203,7 +215,11 @@ mod tests {
         let path = dir.path().join("key");
         let living = Pending::new(&path, 0o600).unwrap();
         // No process has a number as large as this.
-        for name in [".key.999999999-3.tmp", ".key.old.999999999-3.tmp", ".key.x-3.tmp"] {
+        for name in [
+            ".key.999999999-3.tmp",
+            ".key.old.999999999-3.tmp",
+            ".key.x-3.tmp",
+        ] {
             fs::write(dir.path().join(name), "secret").unwrap();
         }
         write_atomically(&path, 0o600, b"new").unwrap();

@@ -92,11 +92,11 @@ pub struct Seen {
 }
 
 /// What was seen of all hosts, by address.
-pub type AllSeen = BTreeMap<String, Seen>;
+pub(crate) type AllSeen = BTreeMap<String, Seen>;
 
 /// The name of a machine's member and Node.
 #[must_use]
-pub fn name_of(machine: &api::Machine, seen: Option<&Seen>) -> String {
+pub(crate) fn name_of(machine: &api::Machine, seen: Option<&Seen>) -> String {
     let hostname = seen
         .map(|seen| seen.facts.hostname.to_lowercase())
         .unwrap_or_default();

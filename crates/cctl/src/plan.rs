@@ -208,7 +208,7 @@ pub trait Phase {
 
 /// The plan of these phases.
 #[must_use]
-pub fn make(phases: &[&dyn Phase], view: &View<'_>) -> Plan {
+pub(crate) fn make(phases: &[&dyn Phase], view: &View<'_>) -> Plan {
     let mut plan = Plan::default();
     for phase in phases {
         phase.plan(view, &mut plan);

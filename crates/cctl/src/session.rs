@@ -1,6 +1,6 @@
 //! What verbs share: the cluster's file or state, the hosts reached and looked at, the state opened for writing.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use api::Documents;
@@ -10,8 +10,8 @@ use state::{AuthorityCertificates, Open, Secrets, State};
 
 use crate::arguments::ApplyArgs;
 use crate::artifacts::Artifacts;
-use crate::error::HostCheck;
-use crate::fleet::{Fleet, Remote, target};
+use crate::error::{Failure, HostCheck};
+use crate::fleet::{Fleet, Remote, on_all, target};
 use crate::goal::{AllSeen, Goal};
 use crate::settings::Settings;
 use crate::{Error, documents, phases};
@@ -55,9 +55,10 @@ pub(crate) fn goal(args: &ApplyArgs, state: Option<&State>) -> Result<Goal, cli:
             state.ssh_cluster.spec.documents.clone(),
         ),
         (None, None) => {
-            return Err(
-                Error::Usage("there is neither a cluster file (-f) nor a state".to_owned()).into(),
-            );
+            return Err(Error::Usage(
+                "there is neither a cluster file (-f) nor a state".to_owned(),
+            )
+            .into());
         }
     };
     if let Some(state) = state
@@ -96,51 +97,129 @@ pub(crate) fn look(
     state: Option<&State>,
     settings: &Settings,
 ) -> Result<Looked, Error> {
-    let (mut fleet, client) = phases::connect(goal, state, settings)?;
-    let progress = std::sync::Mutex::new(&mut context.progress);
-    phases::bring_tools(&mut fleet, goal.artifacts.as_ref(), state, &|host, what| {
-        progress
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .note(&format!("{host}: {what}"));
-    })?;
-    let seen = phases::look(&fleet, goal, state)?;
-    for remote in fleet.values_mut() {
-        let hostname = seen
-            .get(&remote.address)
-            .map(|seen| seen.facts.hostname.clone())
-            .unwrap_or_default();
-        if remote.label == remote.address && !hostname.is_empty() {
-            remote.label = hostname;
-        }
+    let (looked, mut failures) = visit(context, goal, state, settings)?;
+    match failures.len() {
+        0 => {}
+        1 => return Err(*failures.remove(0).error),
+        _ => return Err(Error::Several(failures)),
     }
-    let found: Vec<HostCheck> = phases::check(goal, &fleet, &seen, state);
+    let found: Vec<HostCheck> = phases::check(goal, &looked.fleet, &looked.seen, state);
     if found.is_empty() {
-        Ok(Looked {
-            fleet,
-            client,
-            seen,
-        })
+        Ok(looked)
     } else {
         Err(Error::Preflight(found))
     }
 }
 
-/// Opens the state for writing, or makes it, and writes down what was wanted and seen.
+/// Reaches and looks at all hosts that can be reached; the others are told of with what hinders.
 ///
 /// # Errors
-/// When no key opens it, another run holds it, or it cannot be written.
-pub(crate) fn open(
+/// When nothing could be prepared here, or a host that was reached is lost again.
+pub(crate) fn visit(
+    context: &mut Context,
     goal: &Goal,
-    exists: bool,
+    state: Option<&State>,
+    settings: &Settings,
+) -> Result<(Looked, Vec<Failure>), Error> {
+    let client = phases::client(goal, state, settings)?;
+    let remembered = phases::remembered(goal, state);
+    let progress = Mutex::new(&mut context.progress);
+    let note = |host: &str, what: &str| {
+        let mut progress = progress.lock().unwrap_or_else(PoisonError::into_inner);
+        progress.note(&format!("{host}: {what}"));
+    };
+    // Each host goes its way without waiting for the others.
+    let machines = &goal.configuration.machines;
+    let visited = on_all(
+        machines,
+        |machine| machine.address.to_string(),
+        |machine| {
+            let visit = || {
+                let remote = phases::connect(&client, goal, machine, state, settings)?;
+                let remote = phases::bring_tools(remote, goal.artifacts.as_ref(), state, &note)?;
+                let seen = phases::look(&remote, goal, state, &remembered)?;
+                Ok((remote, seen))
+            };
+            Ok(visit())
+        },
+    )?;
+    let (mut fleet, mut seen, mut failures) = (Fleet::new(), AllSeen::new(), Vec::new());
+    for (machine, result) in machines.iter().zip(visited) {
+        let address = machine.address.to_string();
+        match result {
+            Ok((mut remote, own)) => {
+                if remote.label == address && !own.facts.hostname.is_empty() {
+                    remote.label.clone_from(&own.facts.hostname);
+                }
+                fleet.insert(address.clone(), remote);
+                seen.insert(address, own);
+            }
+            Err(error) => failures.push(Failure {
+                host: address,
+                step: String::new(),
+                error: Box::new(error),
+            }),
+        }
+    }
+    phases::look_again(&fleet, goal, &remembered, &mut seen)?;
+    Ok((
+        Looked {
+            fleet,
+            client: Arc::new(client),
+            seen,
+        },
+        failures,
+    ))
+}
+
+/// Opens the state, which nobody else works on until this is dropped; `None` while there is none.
+///
+/// # Errors
+/// When no key opens it, or another run holds it.
+pub(crate) fn open(settings: &Settings, login_key: Option<&str>) -> Result<Option<Open>, Error> {
+    if !settings.state.exists() {
+        return Ok(None);
+    }
+    let identity = settings.identity(login_key)?;
+    Ok(Some(Open::open(&settings.state, &owner(), &identity)?))
+}
+
+/// The state of a cluster that there must be: opened, or for a dry run only read.
+///
+/// # Errors
+/// When there is none, no key opens it, or another run holds it.
+pub(crate) fn open_or_read(
+    settings: &Settings,
+    dry_run: bool,
+) -> Result<(Option<Open>, State), Error> {
+    let state = state::read(&settings.state)?;
+    if dry_run {
+        return Ok((None, state));
+    }
+    let open = open(settings, state.configuration().ssh.identity_file.as_deref())?;
+    let state = open.as_ref().map_or(state, |open| open.state.clone());
+    Ok((open, state))
+}
+
+fn owner() -> String {
+    format!("cctl, process {}", std::process::id())
+}
+
+/// Writes down what is wanted and what was seen; makes the state where there is none.
+///
+/// # Errors
+/// When it cannot be sealed or written.
+pub(crate) fn remember(
+    goal: &Goal,
+    open: Option<Open>,
     looked: Option<&Looked>,
     settings: &Settings,
 ) -> Result<Open, Error> {
-    let identity = settings.identity(goal.configuration.ssh.identity_file.as_deref())?;
-    let owner = format!("cctl, process {}", std::process::id());
-    let mut open = if exists {
-        Open::open(&settings.state, &owner, &identity)?
+    let mut open = if let Some(open) = open {
+        open
     } else {
+        let identity = settings.identity(goal.configuration.ssh.identity_file.as_deref())?;
+        let owner = owner();
         let (state, secrets) = new_cluster(goal)?;
         Open::create(
             &settings.state,

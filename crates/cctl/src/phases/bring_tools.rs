@@ -12,64 +12,53 @@ use state::State;
 
 use crate::Error;
 use crate::artifacts::{Artifacts, TOOLS, architecture};
-use crate::fleet::{BIN, Fleet, Remote, ToolDigests, on_all};
+use crate::fleet::{BIN, Fleet, Remote, ToolDigests};
 use crate::tool;
 
 const LIMIT: Duration = Duration::from_secs(30);
 const SEND_LIMIT: Duration = Duration::from_secs(600);
 
-/// Brings them; tells by `note` what is sent where.
+/// Brings them to one host; tells by `note` what is sent.
 ///
 /// # Errors
-/// When a host cannot be asked, or no bundle holds the tools for it.
+/// When the host cannot be asked, or no bundle holds the tools for it.
 pub(crate) fn bring_tools(
-    fleet: &mut Fleet,
+    remote: Remote,
     artifacts: Option<&Artifacts>,
     state: Option<&State>,
     note: &(dyn Fn(&str, &str) + Sync),
-) -> Result<(), Error> {
-    let remotes: Vec<Remote> = fleet.values().cloned().collect();
-    let done = on_all(
-        &remotes,
-        |remote| remote.address.clone(),
-        |remote| {
-            let arch = if remote.arch.is_empty() {
-                ask_architecture(remote)?
-            } else {
-                remote.arch.clone()
-            };
-            let tools = match (artifacts, state.and_then(|state| state.tools.get(&arch))) {
-                (Some(artifacts), _) => artifacts.tools(&arch)?,
-                (None, Some(known)) => known.clone(),
-                (None, None) => {
-                    return Err(Error::NoBundle(format!(
-                        "{} has no node tools",
-                        remote.label
-                    )));
-                }
-            };
-            let remote = Remote {
-                arch,
-                tools,
-                ..remote.clone()
-            };
-            for name in missing(&remote)? {
-                let Some(artifacts) = artifacts else {
-                    return Err(Error::NoBundle(format!(
-                        "{} has no {name} any more",
-                        remote.label
-                    )));
-                };
-                note(&remote.label, &format!("bring {name}"));
-                send(&remote, artifacts, name)?;
-            }
-            Ok(remote)
-        },
-    )?;
-    for remote in done {
-        fleet.insert(remote.address.clone(), remote);
+) -> Result<Remote, Error> {
+    let arch = if remote.arch.is_empty() {
+        ask_architecture(&remote)?
+    } else {
+        remote.arch.clone()
+    };
+    let tools = match (artifacts, state.and_then(|state| state.tools.get(&arch))) {
+        (Some(artifacts), _) => artifacts.tools(&arch)?,
+        (None, Some(known)) => known.clone(),
+        (None, None) => {
+            return Err(Error::NoBundle(format!(
+                "{} has no node tools",
+                remote.label
+            )));
+        }
+    };
+    let remote = Remote {
+        arch,
+        tools,
+        ..remote
+    };
+    for name in missing(&remote)? {
+        let Some(artifacts) = artifacts else {
+            return Err(Error::NoBundle(format!(
+                "{} has no {name} any more",
+                remote.label
+            )));
+        };
+        note(&remote.label, &format!("bring {name}"));
+        send(&remote, artifacts, name)?;
     }
-    Ok(())
+    Ok(remote)
 }
 
 fn ask_architecture(remote: &Remote) -> Result<String, Error> {

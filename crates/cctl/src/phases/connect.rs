@@ -1,4 +1,4 @@
-//! All hosts reached at once, each known by its key. Nothing is changed on any.
+//! A host reached, known by its key. Nothing is changed on it.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use ssh::{Client, Settings as SshSettings};
 use state::State;
 
 use crate::Error;
-use crate::fleet::{Fleet, Remote, label, on_all, target};
+use crate::fleet::{Remote, label, target};
 use crate::goal::Goal;
 use crate::settings::{Settings, read_text};
 
@@ -29,79 +29,50 @@ fn known_hosts(goal: &Goal, state: Option<&State>, settings: &Settings) -> Resul
     Ok(text)
 }
 
-/// Connects to all machines of the goal; all that cannot be reached are told together.
-///
-/// # Errors
-/// The connections' own.
-pub(crate) fn connect(
-    goal: &Goal,
-    state: Option<&State>,
-    settings: &Settings,
-) -> Result<(Fleet, Arc<Client>), Error> {
-    let all: Vec<api::Machine> = goal.configuration.machines.clone();
-    let (connected, client) = connect_some(goal, &all, state, settings)?;
-    let mut fleet = Fleet::new();
-    let mut failures = Vec::new();
-    for (machine, result) in all.iter().zip(connected) {
-        match result {
-            Ok(remote) => {
-                fleet.insert(remote.address.clone(), remote);
-            }
-            Err(error) => failures.push(crate::error::Failure {
-                host: machine.address.to_string(),
-                step: String::new(),
-                error: Box::new(error),
-            }),
-        }
-    }
-    match failures.len() {
-        0 => Ok((fleet, client)),
-        1 => Err(*failures.remove(0).error),
-        _ => Err(Error::Several(failures)),
-    }
-}
-
-/// Connects to some machines, each with its own outcome.
+/// Prepares for connecting: the pinned keys of all machines of the goal.
 ///
 /// # Errors
 /// When nothing could be prepared here.
-pub(crate) fn connect_some(
+pub(crate) fn client(
     goal: &Goal,
-    machines: &[api::Machine],
     state: Option<&State>,
     settings: &Settings,
-) -> Result<(Vec<Result<Remote, Error>>, Arc<Client>), Error> {
-    let client = Arc::new(Client::new(SshSettings {
+) -> Result<Client, Error> {
+    Ok(Client::new(SshSettings {
         known_hosts: known_hosts(goal, state, settings)?,
         accept_new_host_keys: settings.accept_new_host_keys,
         agent_socket: settings.agent_socket.clone(),
         runtime_folder: None,
-    })?);
-    let connected = on_all(
-        machines,
-        |machine| machine.address.to_string(),
-        |machine| {
-            let address = machine.address.to_string();
-            let known = state.and_then(|state| state.machine(&address));
-            let name = machine
-                .name
-                .as_deref()
-                .or_else(|| known.map(|known| known.status.hostname.as_str()));
-            Ok(client
-                .connect(&target(&goal.configuration, machine, settings))
-                .map_err(Error::from)
-                .map(|connection| Remote {
-                    label: label(name, &address),
-                    arch: known
-                        .map(|known| known.status.architecture.clone())
-                        .unwrap_or_default(),
-                    tools: Default::default(),
-                    connection: Arc::new(connection),
-                    address,
-                }))
-        },
-    )?;
-    Ok((connected, client))
+    })?)
+}
+
+/// Connects to one machine.
+///
+/// # Errors
+/// The connection's own.
+pub(crate) fn connect(
+    client: &Client,
+    goal: &Goal,
+    machine: &api::Machine,
+    state: Option<&State>,
+    settings: &Settings,
+) -> Result<Remote, Error> {
+    let address = machine.address.to_string();
+    let known = state.and_then(|state| state.machine(&address));
+    let name = machine
+        .name
+        .as_deref()
+        .or_else(|| known.map(|known| known.status.hostname.as_str()));
+    let connection = client.connect(&target(&goal.configuration, machine, settings))?;
+    Ok(Remote {
+        label: label(name, &address),
+        arch: known
+            .map(|known| known.status.architecture.clone())
+            .unwrap_or_default(),
+        tools: Default::default(),
+        connection: Arc::new(connection),
+        address,
+    })
 }
 
 /// The keys of a host out of a known_hosts text, as the state pins them.

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use api::{Check, MemberResult, NodeFacts, NodeResult, Verdict};
 use serde::Deserialize;
-use state::State;
+use state::{SshMachineStatus, State};
 
 use crate::error::HostCheck;
 use crate::fleet::{Fleet, Remote, on_all};
@@ -50,115 +50,140 @@ fn or_nothing<T>(result: Result<T, Error>) -> Result<Option<T>, Error> {
     }
 }
 
-/// Looks at all hosts of the fleet.
+/// What the state remembers of hosts: enough to ask each all questions at once, before any of them has answered.
+pub(crate) fn remembered(goal: &Goal, state: Option<&State>) -> AllSeen {
+    let known = |machine: &api::Machine| {
+        let address = machine.address.to_string();
+        let status = &state?.machine(&address)?.status;
+        let facts = NodeFacts {
+            hostname: status.hostname.clone(),
+            architecture: status.architecture.clone(),
+            ..NodeFacts::default()
+        };
+        let seen = Seen {
+            facts,
+            ..Seen::default()
+        };
+        (!status.hostname.is_empty()).then_some((address, seen))
+    };
+    goal.configuration
+        .machines
+        .iter()
+        .filter_map(known)
+        .collect()
+}
+
+/// Asks one host, as far as the state remembers it.
+///
+/// # Errors
+/// When it cannot be asked.
+pub(crate) fn look(
+    remote: &Remote,
+    goal: &Goal,
+    state: Option<&State>,
+    remembered: &AllSeen,
+) -> Result<Seen, Error> {
+    let is_member = goal.members().contains(&remote.address);
+    let known = remembered
+        .get(&remote.address)
+        .and(state)
+        .and_then(|state| state.machine(&remote.address))
+        .map(|machine| &machine.status);
+    let (facts, member, node) = std::thread::scope(|scope| {
+        let facts = scope.spawn(|| timed_facts(remote));
+        let member = scope.spawn(|| look_at_member(remote, goal, remembered, is_member, known));
+        let node = scope.spawn(|| match known {
+            Some(known) if known.set_up => node_changes(remote, goal, remembered, known.first),
+            _ => Ok(None),
+        });
+        (joined(facts), joined(member), joined(node))
+    });
+    let (member, etcd) = member?;
+    Ok(Seen {
+        facts: facts?,
+        member,
+        etcd,
+        node: node?,
+    })
+}
+
+/// A member that the state remembers, and in which etcdadm finds nothing to change, is that member still: it asked the
+/// cluster.
+fn look_at_member(
+    remote: &Remote,
+    goal: &Goal,
+    remembered: &AllSeen,
+    is_member: bool,
+    known: Option<&SshMachineStatus>,
+) -> Result<(Option<MemberResult>, Option<Vec<Pending>>), Error> {
+    if !is_member {
+        return Ok((None, None));
+    }
+    let id = known.and_then(|known| known.etcd_member_id.clone());
+    let changes = match &id {
+        Some(_) => etcd_changes(remote, goal, remembered)?,
+        None => None,
+    };
+    if let (Some(id), Some(changes)) = (id, &changes)
+        && changes.is_empty()
+    {
+        let member = MemberResult {
+            name: known
+                .map(|known| known.hostname.clone())
+                .unwrap_or_default(),
+            member_id: id,
+            cluster_id: String::new(),
+            peer_urls: Vec::new(),
+            client_urls: Vec::new(),
+            learner: false,
+            changes: 0,
+        };
+        return Ok((Some(member), Some(Vec::new())));
+    }
+    let member = or_nothing(quietly::<MemberResult>(remote, "etcdadm", &["info"], ""))?;
+    let changes = changes.filter(|_| member.is_some());
+    Ok((member, changes))
+}
+
+/// Asks again what the state did not know of, or knew otherwise.
 ///
 /// # Errors
 /// When a host cannot be asked.
-pub(crate) fn look(fleet: &Fleet, goal: &Goal, state: Option<&State>) -> Result<AllSeen, Error> {
+pub(crate) fn look_again(
+    fleet: &Fleet,
+    goal: &Goal,
+    remembered: &AllSeen,
+    seen: &mut AllSeen,
+) -> Result<(), Error> {
     let remotes: Vec<&Remote> = fleet.values().collect();
-    // What the state remembers lets all questions be asked at once.
-    let remembered: AllSeen = remotes
-        .iter()
-        .filter_map(|remote| {
-            let status = &state?.machine(&remote.address)?.status;
-            let facts = NodeFacts {
-                hostname: status.hostname.clone(),
-                architecture: status.architecture.clone(),
-                ..NodeFacts::default()
-            };
-            (!status.hostname.is_empty()).then(|| {
-                (
-                    remote.address.clone(),
-                    Seen {
-                        facts,
-                        ..Seen::default()
-                    },
-                )
-            })
-        })
-        .collect();
-    let first: Vec<Seen> = on_all(
-        &remotes,
-        |remote| remote.address.clone(),
-        |remote| {
-            let member_of = goal.members().contains(&remote.address);
-            std::thread::scope(|scope| {
-                let facts = scope.spawn(|| timed_facts(remote));
-                let member = scope.spawn(|| {
-                    if member_of {
-                        or_nothing(quietly::<MemberResult>(remote, "etcdadm", &["info"], ""))
-                    } else {
-                        Ok(None)
-                    }
-                });
-                let etcd = scope.spawn(|| {
-                    if member_of && remembered.contains_key(&remote.address) {
-                        etcd_changes(remote, goal, &remembered)
-                    } else {
-                        Ok(None)
-                    }
-                });
-                let node = scope.spawn(|| {
-                    match remembered
-                        .contains_key(&remote.address)
-                        .then(|| state?.machine(&remote.address))
-                    {
-                        Some(Some(known)) if known.status.set_up => {
-                            node_changes(remote, goal, &remembered, known.status.first)
-                        }
-                        _ => Ok(None),
-                    }
-                });
-                let (facts, member, etcd, node) = (
-                    joined(facts)?,
-                    joined(member)?,
-                    joined(etcd)?,
-                    joined(node)?,
-                );
-                let etcd = etcd.filter(|_| member.is_some());
-                Ok(Seen {
-                    facts,
-                    member,
-                    etcd,
-                    node,
-                })
-            })
-        },
-    )?;
-    let mut all: AllSeen = remotes
-        .iter()
-        .map(|remote| remote.address.clone())
-        .zip(first)
-        .collect();
-    // What the state did not know of, or knew otherwise.
-    let again = all.clone();
+    let first = seen.clone();
     let rest = on_all(
         &remotes,
         |remote| remote.address.clone(),
         |remote| {
-            let seen = &again[&remote.address];
+            let own = &first[&remote.address];
             let renamed = remembered
                 .get(&remote.address)
-                .is_none_or(|known| known.facts.hostname != seen.facts.hostname);
-            let etcd = match &seen.etcd {
+                .is_none_or(|known| known.facts.hostname != own.facts.hostname);
+            let etcd = match &own.etcd {
                 Some(changes) if !renamed => Some(changes.clone()),
-                _ if seen.member.is_some() => etcd_changes(remote, goal, &again)?,
+                _ if own.member.is_some() => etcd_changes(remote, goal, &first)?,
                 _ => None,
             };
-            let node = match &seen.node {
-                _ if seen.facts.role.is_none() => None,
+            let node = match &own.node {
+                _ if own.facts.role.is_none() => None,
                 Some(changes) if !renamed => Some(changes.clone()),
-                _ => node_changes(remote, goal, &again, seen.facts.first)?,
+                _ => node_changes(remote, goal, &first, own.facts.first)?,
             };
             Ok((etcd, node))
         },
     )?;
     for (remote, (etcd, node)) in remotes.iter().zip(rest) {
-        if let Some(seen) = all.get_mut(&remote.address) {
-            (seen.etcd, seen.node) = (etcd, node);
+        if let Some(own) = seen.get_mut(&remote.address) {
+            (own.etcd, own.node) = (etcd, node);
         }
     }
-    Ok(all)
+    Ok(())
 }
 
 fn joined<T>(handle: std::thread::ScopedJoinHandle<'_, T>) -> T {

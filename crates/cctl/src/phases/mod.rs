@@ -15,12 +15,12 @@ mod start_control_plane;
 mod verify_cluster;
 
 pub(crate) use bring_tools::{bring_tools, known as known_tools};
-pub(crate) use connect::{connect, connect_some, keys_of};
+pub(crate) use connect::{client, connect, keys_of};
 pub use form_etcd::FormEtcd;
 pub use join_control_planes::JoinControlPlanes;
 pub use join_workers::JoinWorkers;
 pub use keep_kubeconfig::KeepKubeconfig;
-pub(crate) use look::{check, look};
+pub(crate) use look::{check, look, look_again, remembered};
 pub use prepare_hosts::PrepareHosts;
 pub use remove_machine::RemoveMachine;
 pub use reset_hosts::ResetHosts;

@@ -36,7 +36,7 @@ pub(crate) fn run(
 ) -> Result<(), cli::Error> {
     let state = session::read_state(settings)?;
     let goal = session::goal(args, state.as_ref())?;
-    with_goal(context, settings, &goal, state.as_ref(), dry_run)
+    with_goal(context, settings, &goal, dry_run)
 }
 
 /// The same for a goal that a verb made.
@@ -44,9 +44,17 @@ pub(crate) fn with_goal(
     context: &mut Context,
     settings: &Settings,
     goal: &Goal,
-    state: Option<&State>,
     dry_run: bool,
 ) -> Result<(), cli::Error> {
+    // A plan needs no key, and hinders nobody.
+    let (open, state) = if dry_run {
+        (None, session::read_state(settings)?)
+    } else {
+        let open = session::open(settings, goal.configuration.ssh.identity_file.as_deref())?;
+        let state = open.as_ref().map(|open| open.state.clone());
+        (open, state)
+    };
+    let state = state.as_ref();
     if let Some(state) = state {
         warn_of_others(context, goal, state);
     }
@@ -78,7 +86,7 @@ pub(crate) fn with_goal(
     if dry_run {
         return show(context, &plan, &looked);
     }
-    let mut open = session::open(goal, state.is_some(), Some(&looked), settings)?;
+    let mut open = session::remember(goal, open, Some(&looked), settings)?;
     carry_out(context, goal, &looked, &plan, &mut open)?;
     let result = Applied {
         cluster: &goal.configuration.metadata.name,

@@ -74,7 +74,7 @@ pub(crate) fn cluster(
         documents: Vec::new(),
         artifacts: None,
     };
-    let open = session::open(&goal, false, None, settings)?;
+    let open = session::remember(&goal, None, None, settings)?;
     let path = open.path().display().to_string();
     context.print(&open.state.cluster, |cluster| {
         format!(
@@ -128,5 +128,5 @@ pub(crate) fn machine(
     if !faults.is_empty() {
         return Err(Error::Faults(faults).into());
     }
-    apply::with_goal(context, settings, &goal, Some(&state), args.dry_run)
+    apply::with_goal(context, settings, &goal, args.dry_run)
 }

@@ -15,7 +15,7 @@ pub(crate) fn run(
     settings: &Settings,
     args: &DeleteCluster,
 ) -> Result<(), cli::Error> {
-    let state = state::read(&settings.state).map_err(Error::from)?;
+    let (open, state) = session::open_or_read(settings, args.dry_run || !args.yes)?;
     let name = state.configuration().metadata.name.clone();
     if !args.yes && !args.dry_run {
         return Err(cli::Error::from(Error::Usage(format!(
@@ -38,7 +38,7 @@ pub(crate) fn run(
     if args.dry_run {
         return apply::show(context, &plan, &looked);
     }
-    let mut open = session::open(&goal, true, Some(&looked), settings)?;
+    let mut open = session::remember(&goal, open, Some(&looked), settings)?;
     apply::carry_out(context, &goal, &looked, &plan, &mut open)?;
     let aside = open.retire().map_err(Error::from)?;
     context.print(&name, |name| {

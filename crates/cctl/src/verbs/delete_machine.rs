@@ -10,8 +10,8 @@ use super::apply;
 use crate::arguments::{ApplyArgs, DeleteMachine};
 use crate::error::Error;
 use crate::fleet::Remote;
-use crate::goal::{AllSeen, Goal, name_of};
-use crate::phases::{self, RemoveMachine};
+use crate::goal::{Goal, name_of};
+use crate::phases::RemoveMachine;
 use crate::plan::{View, make};
 use crate::session::{self, Looked};
 use crate::settings::Settings;
@@ -43,7 +43,7 @@ pub(crate) fn run(
     settings: &Settings,
     args: &DeleteMachine,
 ) -> Result<(), cli::Error> {
-    let state = state::read(&settings.state).map_err(Error::from)?;
+    let (open, state) = session::open_or_read(settings, args.dry_run)?;
     let address = args.ip.to_string();
     if state.machine(&address).is_none() {
         // Deleted twice is deleted once.
@@ -105,7 +105,7 @@ pub(crate) fn run(
     if args.dry_run {
         return apply::show(context, &plan, &looked);
     }
-    let mut open = session::open(&goal, true, Some(&looked), settings)?;
+    let mut open = session::remember(&goal, open, Some(&looked), settings)?;
     apply::carry_out(context, &goal, &looked, &plan, &mut open)?;
     context.print(&address, |address| {
         format!("{address} is no longer in the cluster\n")
@@ -121,28 +121,17 @@ pub(super) fn reach(
     address: &str,
     force: bool,
 ) -> Result<Looked, Error> {
-    let machines = goal.configuration.machines.clone();
-    let (results, client) = phases::connect_some(goal, &machines, Some(state), settings)?;
-    let mut fleet = crate::fleet::Fleet::new();
-    for (machine, result) in machines.iter().zip(results) {
-        let own = machine.address.to_string();
-        match result {
-            Ok(remote) => {
-                fleet.insert(own, remote);
-            }
-            Err(error) if own == address && !force => return Err(error),
-            Err(error) => context
-                .progress
-                .note(&format!("{own} is left out: {error}")),
+    let (looked, failures) = session::visit(context, goal, Some(state), settings)?;
+    for failure in failures {
+        if failure.host == address && !force {
+            return Err(*failure.error);
         }
+        let host = &failure.host;
+        context
+            .progress
+            .note(&format!("{host} is left out: {failure}"));
     }
-    phases::bring_tools(&mut fleet, None, Some(state), &|_, _| {})?;
-    let seen: AllSeen = phases::look(&fleet, goal, Some(state))?;
-    Ok(Looked {
-        fleet,
-        client,
-        seen,
-    })
+    Ok(looked)
 }
 
 /// Refuses what the cluster would not survive.

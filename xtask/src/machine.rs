@@ -16,8 +16,14 @@ pub(crate) enum Need {
 }
 
 /// A program and the package of Debian and Ubuntu that brings it.
-const BUILD: [(&str, &str); 2] = [("cc", "build-essential"), ("protoc", "protobuf-compiler")];
-const HOSTS: [(&str, &str); 8] = [
+const BUILD: [(&str, &str); 5] = [
+    ("cc", "build-essential"),
+    ("protoc", "protobuf-compiler"),
+    ("ssh-keygen", "openssh-client"),
+    ("openssl", "openssl"),
+    ("skopeo", "skopeo"),
+];
+const HOSTS: [(&str, &str); 7] = [
     ("mmdebstrap", "mmdebstrap"),
     ("iptables", "iptables"),
     ("nft", "nftables"),
@@ -25,7 +31,6 @@ const HOSTS: [(&str, &str); 8] = [
     ("mkfs.ext4", "e2fsprogs"),
     ("pkg-config", "pkg-config"),
     ("ssh", "openssh-client"),
-    ("skopeo", "skopeo"),
 ];
 /// Files that a package brings instead of a program.
 const FILES: [(&str, &str); 2] = [

@@ -63,7 +63,7 @@ pub(crate) fn execute(
             for number in board.start_ready() {
                 let step = &plan.steps[number];
                 let host = label(shared, step.host.as_deref());
-                progress.note(&format!("{host}: {}", step.action.words()));
+                progress.note(&format!("{host}: {}", step.words()));
                 let sender = sender.clone();
                 scope.spawn(move || {
                     let say = sender.clone();
@@ -93,7 +93,7 @@ pub(crate) fn execute(
                             let host = label(shared, step.host.as_deref());
                             progress.note(&format!(
                                 "{host}: done: {}{}",
-                                step.action.words(),
+                                step.words(),
                                 outcome
                                     .note
                                     .as_ref()

@@ -128,6 +128,24 @@ pub struct Step {
     pub changes: Vec<Pending>,
 }
 
+impl Step {
+    /// In words: what is done, or that something which is done already is brought up to date.
+    #[must_use]
+    pub fn words(&self) -> String {
+        let tool = match self.action {
+            Action::JoinMember => "etcdadm join",
+            Action::InitControlPlane => "nodeadm init",
+            Action::JoinControlPlane | Action::JoinWorker => "nodeadm join",
+            _ => return self.action.words(),
+        };
+        match self.changes.len() {
+            0 => self.action.words(),
+            1 => format!("bring it up to date, 1 change ({tool})"),
+            n => format!("bring it up to date, {n} changes ({tool})"),
+        }
+    }
+}
+
 fn as_words<S: serde::Serializer>(changes: &[Pending], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_seq(
         changes
@@ -238,7 +256,7 @@ impl fmt::Display for Shown<'_> {
                 "{:3}. [{}] {host}: {}",
                 number + 1,
                 step.phase,
-                step.action.words()
+                step.words()
             )?;
             if !step.after.is_empty() {
                 let after = |after: &After| match after {

@@ -20,21 +20,28 @@ impl Phase for JoinControlPlanes {
 
     fn plan(&self, view: &View<'_>, plan: &mut Plan) {
         let first = StartControlPlane::host(view);
+        let starting = plan
+            .which(|step| step.action == Action::InitControlPlane)
+            .next();
+        let mut before = starting;
         for host in view.goal.masters() {
             if Some(&host) == first.as_ref() || !node_wanted(view.seen.get(&host)) {
                 continue;
             }
             let mut after = waits(view, plan, &host);
-            after.extend(
-                plan.which(|step| step.action == Action::InitControlPlane)
-                    .map(|number| After::Reached(number, API_READY)),
-            );
+            let own = view.seen.get(&host).and_then(|seen| seen.node.clone());
+            if own.is_some() {
+                // One that serves may have to be restarted: one after the other, or nobody answers.
+                after.extend(before.map(After::Done));
+            } else {
+                after.extend(starting.map(|number| After::Reached(number, API_READY)));
+            }
+            let serves = own.is_some();
             let number = plan.add(self.name(), Some(&host), Action::JoinControlPlane, after);
-            plan.steps[number].changes = view
-                .seen
-                .get(&host)
-                .and_then(|seen| seen.node.clone())
-                .unwrap_or_default();
+            plan.steps[number].changes = own.unwrap_or_default();
+            if serves {
+                before = Some(number);
+            }
         }
     }
 }

@@ -36,17 +36,27 @@ impl Phase for JoinWorkers {
         let on =
             super::StartControlPlane::host(view).or_else(|| view.goal.masters().first().cloned());
         let Some(on) = on else { return };
-        let tokens = plan.add(
-            self.name(),
-            Some(&on),
-            Action::MakeTokens {
-                workers: wanted.clone(),
-            },
-            allowed,
-        );
+        // A worker that has its certificate needs no token.
+        let tokenless = |host: &String| {
+            let changes = view.seen.get(host).and_then(|seen| seen.node.as_ref());
+            changes.is_some_and(|all| !all.iter().any(|change| change.phase == "join-cluster"))
+        };
+        let workers: Vec<String> = wanted
+            .iter()
+            .filter(|host| !tokenless(host))
+            .cloned()
+            .collect();
+        let tokens = (!workers.is_empty()).then(|| {
+            plan.add(
+                self.name(),
+                Some(&on),
+                Action::MakeTokens { workers },
+                allowed,
+            )
+        });
         for host in wanted {
             let mut after = ready(plan, &host);
-            after.push(After::Done(tokens));
+            after.extend(tokens.filter(|_| !tokenless(&host)).map(After::Done));
             let number = plan.add(self.name(), Some(&host), Action::JoinWorker, after);
             plan.steps[number].changes = view
                 .seen

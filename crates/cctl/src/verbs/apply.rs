@@ -1,11 +1,11 @@
 //! `cctl apply` and `cctl plan`: look, plan, and then show the plan or carry it out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 
 use cli::Context;
 use serde::Serialize;
-use state::State;
+use state::{Open, State};
 
 use crate::Error;
 use crate::arguments::ApplyArgs;
@@ -46,48 +46,14 @@ pub(crate) fn with_goal(
     goal: &Goal,
     dry_run: bool,
 ) -> Result<(), cli::Error> {
-    // A plan needs no key, and hinders nobody.
-    let (open, state) = if dry_run {
-        (None, session::read_state(settings)?)
-    } else {
-        let open = session::open(settings, goal.configuration.ssh.identity_file.as_deref())?;
-        let state = open.as_ref().map(|open| open.state.clone());
-        (open, state)
-    };
-    let state = state.as_ref();
-    if let Some(state) = state {
-        warn_of_others(context, goal, state);
-    }
-    let looked = session::look(context, goal, state, settings)?;
-    let started = state.map(|state| state.started).unwrap_or_default();
-    let view = View {
-        goal,
-        seen: &looked.seen,
-        started,
-    };
-    let plan = make(&APPLY, &view);
-    if plan
-        .which(|step| needs_bundle(&step.action))
-        .next()
-        .is_some()
-        && goal.artifacts.is_none()
-    {
-        let hosts: Vec<String> = plan
-            .steps
-            .iter()
-            .filter(|step| needs_bundle(&step.action))
-            .filter_map(|step| step.host.clone())
-            .collect();
-        context.progress.note(&format!(
-            "no bundle is named: {} must have in their stores what they need",
-            hosts.join(", ")
-        ));
-    }
     if dry_run {
+        // A plan needs no key, and hinders nobody.
+        let state = session::read_state(settings)?;
+        let (plan, looked) = plan(context, settings, goal, state.as_ref())?;
         return show(context, &plan, &looked);
     }
-    let mut open = session::remember(goal, open, Some(&looked), settings)?;
-    carry_out(context, goal, &looked, &plan, &mut open)?;
+    let open = session::open(settings, goal.configuration.ssh.identity_file.as_deref())?;
+    let (_, steps) = make_so(context, settings, goal, open)?;
     let result = Applied {
         cluster: &goal.configuration.metadata.name,
         endpoint: format!(
@@ -95,7 +61,7 @@ pub(crate) fn with_goal(
             goal.configuration.control_plane_endpoint.with_api_port()
         ),
         machines: goal.configuration.machines.len(),
-        steps: plan.steps.len(),
+        steps,
     };
     context.print(&result, |result| match result.steps {
         0 => format!(
@@ -107,6 +73,53 @@ pub(crate) fn with_goal(
             result.cluster, result.machines, result.endpoint
         ),
     })
+}
+
+/// Looks, plans and carries out; gives the state back, and how many steps there were.
+pub(crate) fn make_so(
+    context: &mut Context,
+    settings: &Settings,
+    goal: &Goal,
+    open: Option<Open>,
+) -> Result<(Open, usize), Error> {
+    let state = open.as_ref().map(|open| open.state.clone());
+    let (plan, looked) = plan(context, settings, goal, state.as_ref())?;
+    let mut open = session::remember(goal, open, Some(&looked), settings)?;
+    carry_out(context, goal, &looked, &plan, &mut open)?;
+    Ok((open, plan.steps.len()))
+}
+
+fn plan(
+    context: &mut Context,
+    settings: &Settings,
+    goal: &Goal,
+    state: Option<&State>,
+) -> Result<(Plan, Looked), Error> {
+    if let Some(state) = state {
+        warn_of_others(context, goal, state);
+    }
+    let looked = session::look(context, goal, state, settings)?;
+    let started = state.map(|state| state.started).unwrap_or_default();
+    let view = View {
+        goal,
+        seen: &looked.seen,
+        started,
+    };
+    let plan = make(&APPLY, &view);
+    let hosts: BTreeSet<String> = plan
+        .steps
+        .iter()
+        .filter(|step| step.changes.is_empty() && needs_bundle(&step.action))
+        .filter_map(|step| step.host.clone())
+        .collect();
+    if goal.artifacts.is_none() && !hosts.is_empty() {
+        let hosts: Vec<&str> = hosts.iter().map(String::as_str).collect();
+        context.progress.note(&format!(
+            "no bundle is named: {} must have in their stores what they need",
+            hosts.join(", ")
+        ));
+    }
+    Ok((plan, looked))
 }
 
 fn needs_bundle(action: &Action) -> bool {
@@ -122,7 +135,7 @@ pub(crate) fn carry_out(
     goal: &Goal,
     looked: &Looked,
     plan: &Plan,
-    open: &mut state::Open,
+    open: &mut Open,
 ) -> Result<(), Error> {
     let shared = Shared {
         goal,

@@ -107,6 +107,10 @@ pub(crate) fn run(
     }
     let mut open = session::remember(&goal, open, Some(&looked), settings)?;
     apply::carry_out(context, &goal, &looked, &plan, &mut open)?;
+    // The others know it: as a peer of the endpoint's address, as an endpoint of etcd.
+    drop(looked);
+    let rest = session::goal(&ApplyArgs::default(), Some(&open.state))?;
+    apply::make_so(context, settings, &rest, Some(open))?;
     context.print(&address, |address| {
         format!("{address} is no longer in the cluster\n")
     })

@@ -16,7 +16,7 @@ use pki::etcd::{Identity, LEAVES, Leaf};
 use pki::{Authority, San};
 use serde::Serialize;
 use serde_json::Value;
-use state::{HandedOn, Secrets, State};
+use state::{HandedOn, Secrets, SshMachineStatus, State};
 
 use crate::goal::{AllSeen, name_of};
 use crate::{Error, Goal};
@@ -239,6 +239,11 @@ impl Issuer {
             state: state.clone(),
             secrets: secrets.clone(),
         })
+    }
+
+    /// What the state knew of a host when this run began.
+    pub(crate) fn machine(&self, address: &str) -> Option<&SshMachineStatus> {
+        self.state.machine(address).map(|machine| &machine.status)
     }
 
     fn issue(

@@ -10,13 +10,22 @@ use serde_json::Value;
 
 use crate::execute::{Outcome, Shared};
 use crate::fleet::Remote;
-use crate::goal::name_of;
+use crate::goal::{Pending, name_of};
 use crate::plan::{Action, Step};
 use crate::tool::{self, Event, ToolCall};
 use crate::{Error, documents};
 
 /// How long a node tool may take: it has limits of its own for what it waits for, which say more.
 const LIMIT: Duration = Duration::from_secs(1800);
+
+/// Phases of the node tools that work on keys and certificates.
+const KEY_PHASES: [&str; 5] = [
+    "issue-certificates",
+    "write-pki",
+    "make-certificates",
+    "make-kubeconfigs",
+    "join-cluster",
+];
 
 type Hear<'h> = &'h mut (dyn FnMut(Event) + Send);
 
@@ -39,33 +48,29 @@ pub(crate) fn run(shared: &Shared<'_>, step: &Step, hear: Hear<'_>) -> Result<Ou
     match &step.action {
         Action::SendEtcd => send::etcd(shared, remote, hear),
         Action::SendKubernetes => send::kubernetes(shared, remote, hear),
-        Action::InitMember => member(shared, remote, "init", hear),
-        Action::JoinMember => member(shared, remote, "join", hear),
+        Action::InitMember => member(shared, remote, "init", step, hear),
+        Action::JoinMember => member(shared, remote, "join", step, hear),
         Action::Prepare => node(shared, remote, "prepare", None, hear),
         Action::InitControlPlane => node(
             shared,
             remote,
             "init",
-            Some(master_credentials(shared, remote)?),
+            master_credentials(shared, remote, step)?,
             hear,
         ),
         Action::JoinControlPlane => node(
             shared,
             remote,
             "join",
-            Some(master_credentials(shared, remote)?),
+            master_credentials(shared, remote, step)?,
             hear,
         ),
         Action::MakeTokens { workers } => kubectl::make_tokens(shared, remote, workers),
         Action::JoinWorker => {
-            let token = kubectl::token(shared, &remote.address).unwrap_or_default();
-            node(
-                shared,
-                remote,
-                "join",
-                Some(shared.issuer.worker(&token)),
-                hear,
-            )
+            // One that has its certificate has no token here, and needs none.
+            let token = kubectl::token(shared, &remote.address);
+            let credentials = token.map(|token| shared.issuer.worker(&token));
+            node(shared, remote, "join", credentials, hear)
         }
         Action::Verify => kubectl::verify(shared, remote, hear),
         Action::RemoveNode {
@@ -97,16 +102,32 @@ fn address(remote: &Remote) -> Result<std::net::IpAddr, Error> {
         .map_err(|_| Error::NoMachine(remote.address.clone()))
 }
 
+/// Whether the host is to be given keys: unless it has them, and nothing is to be changed about them. Keys are not sent
+/// around, and certificates not issued, for nothing.
+fn wants_keys(had: bool, step: &Step) -> bool {
+    let about_keys = |change: &Pending| KEY_PHASES.contains(&change.phase.as_str());
+    !had || step.changes.is_empty() || step.changes.iter().any(about_keys)
+}
+
 fn member(
     shared: &Shared<'_>,
     remote: &Remote,
     verb: &'static str,
+    step: &Step,
     hear: Hear<'_>,
 ) -> Result<Outcome, Error> {
-    let credentials = shared
+    let had = shared
         .issuer
-        .member(&name(shared, remote), address(remote)?)?;
-    let input = documents::etcd(shared.goal, shared.seen, &remote.address, Some(credentials));
+        .machine(&remote.address)
+        .is_some_and(|status| status.etcd_member_id.is_some());
+    let credentials = wants_keys(had, step)
+        .then(|| {
+            shared
+                .issuer
+                .member(&name(shared, remote), address(remote)?)
+        })
+        .transpose()?;
+    let input = documents::etcd(shared.goal, shared.seen, &remote.address, credentials);
     let call = ToolCall {
         tool: "etcdadm",
         args: &[verb, "--config", "-"],
@@ -120,10 +141,22 @@ fn member(
     })
 }
 
-fn master_credentials(shared: &Shared<'_>, remote: &Remote) -> Result<Credentials, Error> {
-    shared
+fn master_credentials(
+    shared: &Shared<'_>,
+    remote: &Remote,
+    step: &Step,
+) -> Result<Option<Credentials>, Error> {
+    let had = shared
         .issuer
-        .master(&name(shared, remote), address(remote)?)
+        .machine(&remote.address)
+        .is_some_and(|status| status.set_up);
+    wants_keys(had, step)
+        .then(|| {
+            shared
+                .issuer
+                .master(&name(shared, remote), address(remote)?)
+        })
+        .transpose()
 }
 
 fn node(

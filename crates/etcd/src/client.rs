@@ -254,11 +254,16 @@ impl Cluster for Client {
                 }
             }),
             Change::MoveLeader { via, to, waits, .. } => retry(change, *waits, note, || {
-                self.first(via, |endpoint| {
+                let asked = self.first(via, |endpoint| {
                     self.call(endpoint, credentials, "leader change", |mut c| async move {
                         c.move_leader(*to).await.map(drop)
                     })
-                })
+                });
+                match asked {
+                    // It has none to hand over any more; who leads now, the next look tells.
+                    Err(Error::NotLeader { .. }) => Ok(()),
+                    other => other,
+                }
             }),
             Change::AwaitStarted {
                 via,

@@ -27,6 +27,8 @@ struct State {
     /// Learners that are not in sync, with how often they still say so.
     lagging: BTreeMap<u64, u32>,
     max_learners: Option<usize>,
+    /// Whom leadership was handed to.
+    leader: Option<u64>,
     refusals: Vec<(String, Error)>,
 }
 
@@ -115,18 +117,21 @@ impl Observe for Picture {
     }
 
     fn status(&self, endpoint: &str, credentials: &Credentials) -> Result<MemberStatus, Error> {
-        if let Some(status) = self.state.borrow().statuses.get(endpoint) {
-            return Ok(status.clone());
-        }
-        match &self.base {
-            Some(base) if !self.state.borrow().healthy.contains(endpoint) => {
-                base.status(endpoint, credentials)
+        let state = self.state.borrow();
+        let mut status = match (state.statuses.get(endpoint), &self.base) {
+            (Some(status), _) => status.clone(),
+            (None, Some(base)) if !state.healthy.contains(endpoint) => {
+                base.status(endpoint, credentials)?
             }
-            _ => Err(Error::Unreachable {
-                endpoint: endpoint.to_owned(),
-                detail: "nobody is there".to_owned(),
-            }),
-        }
+            _ => {
+                return Err(Error::Unreachable {
+                    endpoint: endpoint.to_owned(),
+                    detail: "nobody is there".to_owned(),
+                });
+            }
+        };
+        status.leader = state.leader.unwrap_or(status.leader);
+        Ok(status)
     }
 
     fn healthy(&self, endpoint: &str, credentials: &Credentials) -> Result<(), Error> {
@@ -211,8 +216,8 @@ impl Cluster for Picture {
                     .learner = false;
             }
             Change::Remove { id, .. } => list.members.retain(|m| m.id != *id),
-            Change::MoveLeader { .. }
-            | Change::AwaitHealthy { .. }
+            Change::MoveLeader { to, .. } => state.leader = Some(*to),
+            Change::AwaitHealthy { .. }
             | Change::AwaitStarted { .. }
             | Change::AwaitCluster { .. } => {}
         }

@@ -87,6 +87,7 @@ impl<'a> Phase<Machine<'a>> for LeaveCluster<'_> {
             .flat_map(|m| m.client_urls.iter().cloned())
             .collect();
         *self.others.borrow_mut() = via.clone();
+        let mut plan = Vec::new();
         if !own.learner {
             let left = others.iter().filter(|m| !m.learner).count();
             let serves = |m: &&&etcd::Member| {
@@ -95,19 +96,34 @@ impl<'a> Phase<Machine<'a>> for LeaveCluster<'_> {
                         .first()
                         .is_some_and(|url| seen.etcd().healthy(url, &credentials).is_ok())
             };
-            let healthy = others.iter().filter(serves).count();
+            let healthy: Vec<_> = others.iter().filter(serves).collect();
             let needed = left / 2 + 1;
-            if healthy < needed {
+            if healthy.len() < needed {
                 return Err(Error::LosesQuorum {
                     member: own.to_string(),
                     left,
-                    healthy,
+                    healthy: healthy.len(),
                     needed,
                 });
             }
+            // A leader that is removed takes what is being written with it, and leaves an election behind.
+            let status = seen.etcd().status(&configuration.local_url(), &credentials);
+            if let Some(heir) = healthy.first()
+                && status.is_ok_and(|status| status.leader == own.id)
+            {
+                plan.push(
+                    etcd::Change::MoveLeader {
+                        via: vec![configuration.local_url()],
+                        name: heir.name.clone(),
+                        to: heir.id,
+                        waits: Waits::seconds(10),
+                    }
+                    .into(),
+                );
+            }
         }
         let name = configuration.name.clone();
-        Ok(vec![
+        plan.push(
             etcd::Change::Remove {
                 via,
                 name,
@@ -115,6 +131,7 @@ impl<'a> Phase<Machine<'a>> for LeaveCluster<'_> {
                 waits: Waits::seconds(60),
             }
             .into(),
-        ])
+        );
+        Ok(plan)
     }
 }

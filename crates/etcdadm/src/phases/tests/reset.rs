@@ -61,6 +61,29 @@ fn reset_leaves_first_and_undoes_everything() {
 }
 
 #[test]
+fn a_leader_hands_leadership_over_before_it_leaves() {
+    let mut world = World::beside_a_cluster();
+    let configuration = world.configure(joining());
+    world.join(&configuration).unwrap();
+    world.data();
+    world
+        .etcd
+        .set_membership(membership(&[member(2, "h2", 12), member(1, "h1", 11)]));
+    let leads = MemberStatus {
+        leader: 1,
+        ..MemberStatus::default()
+    };
+    world.etcd.set_status(&configuration.local_url(), leads);
+    let said = world.reset(&configuration).unwrap();
+    let first: Vec<&str> = said.lines().take(3).collect();
+    insta::assert_snapshot!(first.join("\n"), @"
+    leave-cluster: hand leadership to h2 (0000000000000002)
+    leave-cluster: remove member h1 (0000000000000001)
+    stop-member: stop etcd.service
+    ");
+}
+
+#[test]
 fn reset_refuses_when_it_cannot_tell_or_would_cost_the_majority() {
     let mut world = World::beside_a_cluster();
     let configuration = world.configure(joining());

@@ -328,3 +328,6 @@ impl Issuer {
         ]))
     }
 }
+
+#[cfg(test)]
+mod tests;

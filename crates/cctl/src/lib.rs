@@ -13,12 +13,19 @@
 //! # Where to enter
 //! [`run`], then `verbs`, then [`Plan`] and the phases that fill it.
 
+mod apply;
 mod arguments;
 mod artifacts;
+mod bundle;
+mod create;
+mod delete_cluster;
+mod delete_machine;
 mod documents;
 mod error;
 mod execute;
 mod fleet;
+mod forget_host_key;
+mod get;
 mod goal;
 mod kubeconfig;
 pub mod phases;
@@ -26,6 +33,7 @@ mod plan;
 mod prompt;
 mod session;
 mod settings;
+mod status;
 mod tool;
 mod verbs;
 mod work;

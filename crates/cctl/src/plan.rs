@@ -277,3 +277,6 @@ impl fmt::Display for Shown<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

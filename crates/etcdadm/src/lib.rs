@@ -13,15 +13,21 @@
 
 mod arguments;
 mod configuration;
+mod download;
 mod error;
 mod facts;
 mod fetch;
+mod info;
+mod init;
+mod join;
 mod machine;
 mod older;
 pub mod paths;
 mod phases;
 mod record;
+mod reset;
 mod start;
+mod status;
 mod verbs;
 
 pub use arguments::{Arguments, Verb};

@@ -267,7 +267,7 @@ pub enum TokenVerb {
 #[derive(Debug, Clone, Args)]
 pub struct TokenCreateArgs {
     /// How long it is valid, as 15m or 24h
-    #[arg(long, value_name = "DURATION", default_value = "15m", value_parser = crate::token::duration)]
+    #[arg(long, value_name = "DURATION", default_value = "15m", value_parser = crate::bootstrap_token::duration)]
     pub ttl: std::time::Duration,
 
     /// What it is for, kept beside it

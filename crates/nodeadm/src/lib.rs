@@ -9,32 +9,45 @@
 //! is `cctl`'s.
 //!
 //! # Where to enter
-//! [`run`]; then a verb, as [`verbs::init`], whose list of phases is the whole of what it does, and
+//! [`run`]; then a verb, as `init`, whose list of phases is the whole of what it does, and
 //! [`phases`].
 
 mod arguments;
 mod artifacts;
+mod bootstrap_token;
 mod change;
+mod checks;
 pub mod cluster;
+mod config;
 mod containerd;
 mod coredns;
+mod download;
 mod error;
 mod facts;
 mod flannel;
 mod found;
 mod import;
+mod init;
+mod join;
 mod keepalived;
 mod kubeadm;
+mod list;
 mod node;
+mod observe;
 mod paths;
 pub mod phases;
 mod preflight;
+mod prepare;
 mod record;
+mod reset;
 mod resolver;
 mod settings;
+mod status;
+mod store;
 mod token;
 mod units;
 pub mod verbs;
+mod vip_check;
 
 pub use change::{Await, Awaited, Change, ClusterChange, Kubeadm};
 pub use error::Error;
@@ -64,19 +77,15 @@ pub fn command() -> clap::Command {
     let phases = |phases: verbs::Phases| format!("Phases:\n{}", cli::list_phases(phases));
     let join = format!(
         "Phases of a worker:\n{}\nPhases of a control plane:\n{}",
-        cli::list_phases(verbs::join::WORKER),
-        cli::list_phases(verbs::join::CONTROL_PLANE)
+        cli::list_phases(join::WORKER),
+        cli::list_phases(join::CONTROL_PLANE)
     );
     arguments::Arguments::command()
-        .mut_subcommand("init", |verb| verb.after_help(phases(verbs::init::PHASES)))
+        .mut_subcommand("init", |verb| verb.after_help(phases(init::PHASES)))
         .mut_subcommand("join", |verb| verb.after_help(join))
-        .mut_subcommand("prepare", |verb| {
-            verb.after_help(phases(verbs::prepare::PHASES))
-        })
-        .mut_subcommand("reset", |verb| {
-            verb.after_help(phases(verbs::reset::PHASES))
-        })
+        .mut_subcommand("prepare", |verb| verb.after_help(phases(prepare::PHASES)))
+        .mut_subcommand("reset", |verb| verb.after_help(phases(reset::PHASES)))
         .mut_subcommand("preflight", |verb| {
-            verb.after_help(format!("Checks:\n{}", preflight::list()))
+            verb.after_help(format!("Checks:\n{}", checks::list()))
         })
 }

@@ -10,7 +10,7 @@ use host::Inspect;
 use serde_json::Value;
 
 use crate::artifacts::{self, Artifacts, Wanted};
-use crate::facts::Network;
+use crate::observe::Network;
 use crate::record::Record;
 use crate::{Error, kubeadm, paths};
 

@@ -1,136 +1,143 @@
-//! Bootstrap tokens: what a worker proves itself with, once.
+//! `nodeadm token`: the tokens that workers join with. On a control plane; a token is never an argument of a program.
 
+use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use serde_json::{Value, json};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
+use api::{Credentials, NodeConfiguration, Role, Secret};
+use cli::Context;
+use host::{Effects, Local};
+use serde::Serialize;
+use serde_json::Value;
 
-/// A new random token, as `abcdef.0123456789abcdef`.
+use crate::arguments::TokenCreateArgs;
+use crate::change::{Change, ClusterChange};
+use crate::record::Record;
+use crate::settings::Settings;
+use crate::verbs::node;
+use crate::{Error, Node, bootstrap_token, paths};
+
+/// A token that was made.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Created {
+    token: Secret,
+    id: String,
+    expires: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    join: Option<String>,
+}
+
+/// `nodeadm token create`.
 ///
-/// # Panics
-/// When the kernel has no random bytes, without which nothing here is safe.
-#[must_use]
-pub(crate) fn draw() -> String {
-    const LETTERS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
-    let mut bytes = [0; 22];
-    getrandom::fill(&mut bytes).expect("the kernel gives random bytes");
-    let text: String = bytes
-        .iter()
-        .map(|byte| char::from(LETTERS[usize::from(byte % 32)]))
-        .collect();
-    format!("{}.{}", &text[..6], &text[6..])
-}
-
-/// Id and secret of a token; `None` if it is none.
-#[must_use]
-pub(crate) fn parts(token: &str) -> Option<(&str, &str)> {
-    let (id, secret) = token.split_once('.')?;
-    let plain = |text: &str| {
-        text.bytes()
-            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+/// # Errors
+/// When this is no control plane, or the API refuses.
+pub(crate) fn create(context: &mut Context, args: &TokenCreateArgs) -> Result<(), cli::Error> {
+    let mut node = this_node()?;
+    let (text, expires) = make(&mut node, args.ttl, &args.description)?;
+    let join = args
+        .print_join
+        .then(|| document(&node, &text))
+        .transpose()?;
+    let id = text.split('.').next().unwrap_or_default().to_owned();
+    let created = Created {
+        token: Secret::new(text),
+        id,
+        expires,
+        join,
     };
-    (id.len() == 6 && secret.len() == 16 && plain(id) && plain(secret)).then_some((id, secret))
-}
-
-/// When a token that is made now ends, in RFC 3339.
-#[must_use]
-pub(crate) fn end(now: SystemTime, ttl: Duration) -> String {
-    let end = OffsetDateTime::from(now + ttl)
-        .replace_nanosecond(0)
-        .unwrap_or(OffsetDateTime::UNIX_EPOCH);
-    end.format(&Rfc3339).unwrap_or_default()
-}
-
-/// The Secret that makes a token valid, for joining nodes alone.
-#[must_use]
-pub(crate) fn secret(id: &str, secret: &str, end: &str, description: &str) -> Value {
-    json!({
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "type": "bootstrap.kubernetes.io/token",
-        "metadata": {"name": format!("bootstrap-token-{id}"), "namespace": "kube-system"},
-        "stringData": {
-            "token-id": id,
-            "token-secret": secret,
-            "expiration": end,
-            "description": description,
-            "usage-bootstrap-authentication": "true",
-            "usage-bootstrap-signing": "true",
-            "auth-extra-groups": "system:bootstrappers:kubeadm:default-node-token",
-        },
+    context.print(&created, |created| match &created.join {
+        Some(join) => join.clone(),
+        None => format!("{}\n", created.token.reveal()),
     })
 }
 
-/// The path in the API of the token's Secret.
-#[must_use]
-pub(crate) fn path(id: &str) -> String {
-    format!("/api/v1/namespaces/kube-system/secrets/bootstrap-token-{id}")
-}
-
-/// `15m`, `24h`, `1h30m`, `90s` as a duration; at most a year.
+/// `nodeadm token delete`. One that is gone already is as it should be.
 ///
 /// # Errors
-/// What it is not, in words.
-pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    let bad = || format!("not a duration such as 15m or 24h: {text:?}");
-    let (mut seconds, mut digits) = (0u64, String::new());
-    for c in text.chars() {
-        if c.is_ascii_digit() {
-            digits.push(c);
-            continue;
-        }
-        let unit = match c {
-            's' => 1,
-            'm' => 60,
-            'h' => 3600,
-            'd' => 86400,
-            _ => return Err(bad()),
-        };
-        let number: u64 = digits.parse().map_err(|_| bad())?;
-        seconds = number
-            .checked_mul(unit)
-            .and_then(|more| seconds.checked_add(more))
-            .ok_or_else(bad)?;
-        digits.clear();
-    }
-    let whole = digits.is_empty() && seconds > 0 && seconds <= 366 * 86400;
-    if whole {
-        Ok(Duration::from_secs(seconds))
-    } else {
-        Err(bad())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn tokens_are_tokens() {
-        let token = draw();
-        assert!(parts(&token).is_some(), "{token}");
-        assert_ne!(token, draw());
-        for bad in [
-            "",
-            "abcdef",
-            "abcdef.short",
-            "ABCDEF.0123456789abcdef",
-            "abcde/.0123456789abcdef",
-        ] {
-            assert_eq!(parts(bad), None, "{bad}");
-        }
-    }
-
-    #[test]
-    fn durations_are_read() {
-        assert_eq!(duration("1h30m"), Ok(Duration::from_secs(5400)));
-        for bad in ["", "15", "m", "15x", "0s", "99999999999999999999d", "400d"] {
-            assert!(duration(bad).is_err(), "{bad}");
-        }
-        assert_eq!(
-            end(SystemTime::UNIX_EPOCH, Duration::from_secs(60)),
-            "1970-01-01T00:01:00Z"
+/// When this is no control plane, or the API refuses.
+pub(crate) fn delete(_: &mut Context, text: &str) -> Result<(), cli::Error> {
+    let id = text.split('.').next().unwrap_or_default();
+    if bootstrap_token::parts(&format!("{id}.0123456789abcdef")).is_none() {
+        return Err(
+            Error::Settings(format!("{id:?} is no token's id: six letters and digits")).into(),
         );
     }
+    let what = format!("Secret kube-system/bootstrap-token-{id}");
+    let change = ClusterChange::Delete {
+        what,
+        path: bootstrap_token::path(id),
+    };
+    Ok(this_node()?.apply(&Change::Cluster(change))?)
+}
+
+/// Makes a token and the documents that a worker joins with.
+///
+/// # Errors
+/// When the API refuses.
+pub(super) fn join_document(
+    node: &mut Node,
+    ttl: Duration,
+    description: &str,
+) -> Result<String, Error> {
+    let (text, _) = make(node, ttl, description)?;
+    document(node, &text)
+}
+
+fn this_node() -> Result<Node, Error> {
+    let record =
+        Record::read(&Local::new("/"))?.filter(|record| record.configuration.role == Role::Master);
+    let record = record.ok_or_else(|| {
+        Error::Settings("tokens are made on a control plane; this host is none".into())
+    })?;
+    Ok(node(Settings::recorded(&record, Path::new("/")), false))
+}
+
+fn make(node: &mut Node, ttl: Duration, description: &str) -> Result<(String, String), Error> {
+    let text = bootstrap_token::draw();
+    let (id, secret) = bootstrap_token::parts(&text).expect("a token that was drawn is one");
+    let expires = bootstrap_token::end(SystemTime::now(), ttl);
+    node.apply(&Change::apply(&bootstrap_token::secret(
+        id,
+        secret,
+        &expires,
+        description,
+    )))?;
+    Ok((text, expires))
+}
+
+/// What a worker is given: as this node is configured, so far as it concerns a worker, the authority, the token.
+fn document(node: &Node, token: &str) -> Result<String, Error> {
+    let settings = node.settings();
+    let config = NodeConfiguration {
+        role: Role::Node,
+        cluster_name: settings.config.cluster_name.clone(),
+        kubernetes_version: Some(settings.version),
+        control_plane_endpoint: settings.endpoint.parse().ok(),
+        network: settings.config.network.clone(),
+        install_dir: settings.config.install_dir.clone(),
+        components: settings.config.components.clone(),
+        containerd_patch: settings.config.containerd_patch.clone(),
+        ignore_preflight_errors: settings.config.ignore_preflight_errors.clone(),
+        ..NodeConfiguration::default()
+    };
+    let ca = Path::new(paths::PKI).join("ca.crt");
+    let pem = node.host().read_text(&ca)?.ok_or_else(|| Error::File {
+        path: ca,
+        what: "it is not there".into(),
+    })?;
+    let files = BTreeMap::from([
+        ("ca.crt".to_owned(), Secret::new(pem)),
+        ("token".to_owned(), Secret::new(token)),
+    ]);
+    let mut documents = vec![
+        api::yaml::to_string(&config),
+        api::yaml::to_string(&Credentials::new(files)),
+    ];
+    let kubelet = settings
+        .foreign
+        .iter()
+        .filter(|foreign| foreign.kind == "KubeletConfiguration");
+    documents.extend(kubelet.map(|foreign| api::yaml::to_string::<Value>(&foreign.value)));
+    Ok(documents.join("---\n"))
 }

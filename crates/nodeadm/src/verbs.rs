@@ -1,19 +1,9 @@
 //! The verbs, one a file, each with its phases in order: what a verb does stands there on one screen.
 
-pub mod config;
-pub mod download;
-pub mod facts;
-pub mod init;
-pub mod join;
-pub mod list;
-pub mod preflight;
-pub mod prepare;
-pub mod reset;
-pub mod status;
-pub mod store;
-pub mod token;
-pub mod vip_check;
-
+use crate::{
+    config, download, facts, init, join, list, preflight, prepare, reset, status, store, token,
+    vip_check,
+};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -26,7 +16,7 @@ use crate::arguments::{
     Arguments, ConfigVerb, NodeArgs, NodePhase, NodeVerb, StoreVerb, TokenVerb, Verb, WalkArgs,
 };
 use crate::cluster::{Cluster, Live, Picture};
-use crate::facts::Network;
+use crate::observe::Network;
 use crate::settings::{Overrides, Settings};
 use crate::{Node, paths};
 
@@ -71,7 +61,7 @@ pub fn run(context: &mut Context, arguments: &Arguments) -> Result<(), cli::Erro
     }
 }
 
-fn tool() -> Tool {
+pub(crate) fn tool() -> Tool {
     Tool {
         name: "nodeadm",
         folder: paths::FOLDER.into(),
@@ -79,7 +69,7 @@ fn tool() -> Tool {
 }
 
 /// The arguments of a verb, or of its `phase`, and which phases are named there.
-fn chosen(verb: &NodeVerb) -> (&NodeArgs, &WalkArgs, &[String]) {
+pub(crate) fn chosen(verb: &NodeVerb) -> (&NodeArgs, &WalkArgs, &[String]) {
     match &verb.phase {
         Some(NodePhase::Phase { names, node, walk }) => (node, walk, names),
         None => (&verb.node, &verb.walk, &[]),
@@ -87,7 +77,7 @@ fn chosen(verb: &NodeVerb) -> (&NodeArgs, &WalkArgs, &[String]) {
 }
 
 /// What is wanted of this host.
-fn settings(args: &NodeArgs, overrides: &Overrides) -> Result<Settings, cli::Error> {
+pub(crate) fn settings(args: &NodeArgs, overrides: &Overrides) -> Result<Settings, cli::Error> {
     let documents = args
         .config
         .as_deref()
@@ -105,7 +95,7 @@ fn settings(args: &NodeArgs, overrides: &Overrides) -> Result<Settings, cli::Err
 }
 
 /// This host and its cluster: the real ones, or pictures of them for a dry run.
-fn node(settings: Settings, dry_run: bool) -> Node {
+pub(crate) fn node(settings: Settings, dry_run: bool) -> Node {
     let live = Live::new(Path::new("/"), settings.api.clone());
     let (host, cluster): (Box<dyn Host>, Box<dyn Cluster>) = if dry_run {
         (
@@ -119,7 +109,7 @@ fn node(settings: Settings, dry_run: bool) -> Node {
 }
 
 /// Walks the chosen ones of `phases`.
-fn walk(
+pub(crate) fn walk(
     context: &mut Context,
     goal: &str,
     node: &mut Node,
@@ -132,7 +122,7 @@ fn walk(
 }
 
 /// The verb's result.
-fn result(node: &Node, summary: &Summary, join: Option<String>) -> NodeResult {
+pub(crate) fn result(node: &Node, summary: &Summary, join: Option<String>) -> NodeResult {
     let mut phases: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for applied in &summary.changes {
         phases
@@ -148,7 +138,11 @@ fn result(node: &Node, summary: &Summary, join: Option<String>) -> NodeResult {
     }
 }
 
-fn print_result(context: &Context, result: &NodeResult, dry_run: bool) -> Result<(), cli::Error> {
+pub(crate) fn print_result(
+    context: &Context,
+    result: &NodeResult,
+    dry_run: bool,
+) -> Result<(), cli::Error> {
     context.print(result, |result| {
         let mut text = match (dry_run, result.changes) {
             (_, 0) => format!("{}: all is as it should be, nothing was changed\n", result.name),

@@ -127,15 +127,15 @@ impl World {
     }
 
     fn init(&mut self, configuration: &Configuration) -> Result<String, String> {
-        self.walk(&verbs::init::phases(configuration))
+        self.walk(&crate::init::phases(configuration))
     }
 
     fn join(&mut self, configuration: &Configuration) -> Result<String, String> {
-        self.walk(&verbs::join::phases(configuration))
+        self.walk(&crate::join::phases(configuration))
     }
 
     fn reset(&mut self, configuration: &Configuration) -> Result<String, String> {
-        self.walk(&verbs::reset::phases(configuration, Vec::new(), true))
+        self.walk(&crate::reset::phases(configuration, Vec::new(), true))
     }
 }
 
@@ -199,7 +199,7 @@ fn joining() -> EtcdConfiguration {
 
 /// What one phase of join plans, after all those before it were walked.
 fn plan(world: &mut World, configuration: &Configuration, name: &str) -> Vec<Change> {
-    let all = verbs::join::phases(configuration);
+    let all = crate::join::phases(configuration);
     let at = all.iter().position(|phase| phase.name() == name).unwrap();
     let World { host, etcd } = world;
     let mut machine = Machine::new(
@@ -242,7 +242,7 @@ fn plan_of_init(world: &mut World, configuration: &Configuration) -> String {
         Box::new(|_| ()),
     );
     let mut words = String::new();
-    for phase in verbs::init::phases(configuration) {
+    for phase in crate::init::phases(configuration) {
         for change in phase.plan(&machine).unwrap() {
             words += &format!(
                 "{}: {}\n",

@@ -4,7 +4,7 @@ use api::Verdict;
 use host::Phase;
 
 use crate::change::Change;
-use crate::{Error, Node, preflight};
+use crate::{Error, Node, checks};
 
 /// See the module.
 pub struct CheckHost;
@@ -19,7 +19,7 @@ impl Phase<Node> for CheckHost {
     }
 
     fn plan(&self, node: &Node) -> Result<Vec<Change>, Error> {
-        let checks = preflight::run(node.host(), node.settings());
+        let checks = checks::run(node.host(), node.settings());
         let bad = checks
             .iter()
             .any(|check| matches!(check.verdict, Verdict::Failed | Verdict::Unknown));

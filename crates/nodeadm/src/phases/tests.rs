@@ -9,7 +9,8 @@ use crate::Node;
 use crate::cluster::{Absent, Picture};
 use crate::settings::Settings;
 use crate::settings::tests::settings_of;
-use crate::verbs::{Phases, init, join, reset};
+use crate::verbs::Phases;
+use crate::{init, join, reset};
 
 const CLUSTER: &str = "\
 apiVersion: klusterkit.dev/v1alpha1

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::plan_file;
 use crate::change::Change;
-use crate::{Error, Node, kubeadm, paths, token};
+use crate::{Error, Node, bootstrap_token, kubeadm, paths};
 
 /// See the module.
 pub struct WriteKubeadmConfiguration;
@@ -29,7 +29,7 @@ impl Phase<Node> for WriteKubeadmConfiguration {
             .read_text(path)?
             .and_then(|text| kubeadm::token_in(&text));
         if settings.is_master() {
-            let token = earlier.unwrap_or_else(token::draw);
+            let token = earlier.unwrap_or_else(bootstrap_token::draw);
             return plan_file(
                 seen,
                 path,

@@ -22,7 +22,7 @@ struct Listing {
 ///
 /// # Errors
 /// When the store cannot be read.
-pub fn run(context: &mut Context, args: &ListArgs) -> Result<(), cli::Error> {
+pub(crate) fn run(context: &mut Context, args: &ListArgs) -> Result<(), cli::Error> {
     let mut listing = Listing {
         components: Vec::new(),
         images: Vec::new(),

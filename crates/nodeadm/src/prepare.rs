@@ -3,15 +3,15 @@
 
 use cli::Context;
 
-use super::{Phases, chosen, node, print_result, result, settings, walk};
 use crate::arguments::NodeVerb;
 use crate::phases::{
     CheckHost, ConfigureKernel, ImportImages, ImportRemainingImages, InstallBinaries,
     InstallKubeletUnit, RecordHost, StartContainerd,
 };
+use crate::verbs::{Phases, chosen, node, print_result, result, settings, walk};
 
 /// The phases, in order.
-pub const PHASES: Phases = &[
+pub(crate) const PHASES: Phases = &[
     &CheckHost,
     &RecordHost,
     &InstallBinaries,
@@ -26,7 +26,7 @@ pub const PHASES: Phases = &[
 ///
 /// # Errors
 /// As the phases'.
-pub fn run(context: &mut Context, verb: &NodeVerb) -> Result<(), cli::Error> {
+pub(crate) fn run(context: &mut Context, verb: &NodeVerb) -> Result<(), cli::Error> {
     let (args, walking, only) = chosen(verb);
     let mut node = node(settings(args, &args.overrides())?, walking.dry_run);
     let summary = walk(context, "nodeadm prepare", &mut node, PHASES, walking, only)?;

@@ -1,12 +1,6 @@
 //! The verbs, one a file, each with its list of phases.
 
-mod download;
-mod info;
-pub(crate) mod init;
-pub(crate) mod join;
-pub(crate) mod reset;
-mod status;
-
+use crate::{download, info, init, join, reset, status};
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -60,7 +54,7 @@ pub(crate) fn command() -> clap::Command {
         })
 }
 
-fn tool(root: &Path) -> Tool {
+pub(crate) fn tool(root: &Path) -> Tool {
     let folder = Path::new(paths::FOLDER);
     Tool {
         name: "etcdadm",
@@ -69,7 +63,7 @@ fn tool(root: &Path) -> Tool {
 }
 
 /// Calls `work` with this host and its cluster, or with pictures of them.
-fn with_machine<T>(
+pub(crate) fn with_machine<T>(
     context: &mut Context,
     root: &Path,
     configuration: &Configuration,
@@ -106,7 +100,7 @@ fn with_machine<T>(
 }
 
 /// What init and join are to make of this host: document, then record, then defaults; flags win.
-fn configure(
+pub(crate) fn configure(
     root: &Path,
     args: &MemberArgs,
     endpoints: &[String],
@@ -166,7 +160,7 @@ fn configure(
 }
 
 /// Eight hexadecimal digits that no other cluster has.
-fn token() -> Result<String, Error> {
+pub(crate) fn token() -> Result<String, Error> {
     let mut bytes = [0; 4];
     getrandom::fill(&mut bytes)
         .map_err(|e| Error::Configuration(format!("the system gives no randomness: {e}")))?;
@@ -174,7 +168,7 @@ fn token() -> Result<String, Error> {
 }
 
 /// What is known of this host, by its record; by the environment that an older tool wrote; else nothing.
-fn recorded(root: &Path) -> Result<Configuration, Error> {
+pub(crate) fn recorded(root: &Path) -> Result<Configuration, Error> {
     let seen = Local::new(root);
     let record = Record::read(&seen)?.map(|record| record.configuration);
     let document = match record {
@@ -185,7 +179,7 @@ fn recorded(root: &Path) -> Result<Configuration, Error> {
 }
 
 /// The member as the cluster sees it.
-fn member_result(
+pub(crate) fn member_result(
     seen: &dyn Inspect,
     configuration: &Configuration,
     changes: usize,
@@ -211,7 +205,7 @@ fn member_result(
     })
 }
 
-fn print_member(context: &Context, result: &MemberResult) -> Result<(), cli::Error> {
+pub(crate) fn print_member(context: &Context, result: &MemberResult) -> Result<(), cli::Error> {
     context.print(result, |member| {
         format!(
             "member {} {}{} of cluster {}\n  peers:   {}\n  clients: {}\n",
@@ -237,7 +231,7 @@ const OLD_NAMES: [(&str, &str); 7] = [
 ];
 
 /// Phases by their names of today.
-fn known_as(names: &[String]) -> Vec<String> {
+pub(crate) fn known_as(names: &[String]) -> Vec<String> {
     let today = |name: &String| {
         OLD_NAMES
             .iter()
@@ -248,7 +242,7 @@ fn known_as(names: &[String]) -> Vec<String> {
 }
 
 /// What a run changed, or would change.
-fn print_changes(context: &Context, summary: &host::Summary) -> Result<(), cli::Error> {
+pub(crate) fn print_changes(context: &Context, summary: &host::Summary) -> Result<(), cli::Error> {
     context.print(summary, |summary| match summary.changes.len() {
         0 => "nothing to change\n".to_owned(),
         _ => summary

@@ -30,7 +30,9 @@ pub(crate) fn phases<'a>(
 pub(crate) fn run(context: &mut Context, root: &Path, args: &ResetArgs) -> Result<(), cli::Error> {
     let mut configuration = match recorded(root) {
         // Reset twice is reset once.
-        Err(Error::NoMember) => return super::print_changes(context, &host::Summary::default()),
+        Err(Error::NoMember) => {
+            return crate::verbs::print_changes(context, &host::Summary::default());
+        }
         other => other?,
     };
     let document = &mut configuration.document;
@@ -58,5 +60,5 @@ pub(crate) fn run(context: &mut Context, root: &Path, args: &ResetArgs) -> Resul
             context.walk(&tool(root), "etcdadm reset", args.dry_run, machine, &phases)
         },
     )?;
-    super::print_changes(context, &summary)
+    crate::verbs::print_changes(context, &summary)
 }

@@ -15,7 +15,7 @@ use crate::Error;
 ///
 /// # Errors
 /// When the input is no such list, or the store cannot be read.
-pub fn missing(context: &mut Context) -> Result<(), cli::Error> {
+pub(crate) fn missing(context: &mut Context) -> Result<(), cli::Error> {
     let text = cli::read_input("-")?;
     let wanted: Vec<Descriptor> = serde_json::from_str(&text).kind(Kind::Usage)?;
     let store = Store::new(Path::new("/"));
@@ -36,7 +36,7 @@ pub fn missing(context: &mut Context) -> Result<(), cli::Error> {
 ///
 /// # Errors
 /// When the stream is broken or holds what it must not; whole blobs that came before stay.
-pub fn receive(context: &mut Context) -> Result<(), cli::Error> {
+pub(crate) fn receive(context: &mut Context) -> Result<(), cli::Error> {
     let store = Store::new(Path::new("/"));
     let received = store
         .receive(std::io::stdin().lock(), &mut |_| {})

@@ -1,24 +1,21 @@
-//! `etcdadm join`: this host made a member of a cluster that exists.
-//!
-//! Everything that can fail without touching the cluster comes before the membership changes; from then on each step is
-//! one that a second run recognises and goes on from.
+//! `etcdadm init`: a cluster begun with this host as its first member.
 
 use std::path::Path;
 
 use cli::Context;
 use host::{Local, Phase};
 
-use crate::arguments::{JoinArgs, JoinPhase};
+use crate::arguments::{InitArgs, InitPhase};
 use crate::phases::{
-    AddLearner, AwaitHealth, Begin, CheckHost, FetchRelease, InstallBinaries, IssueCertificates,
-    PromoteMember, RecordMember, StartMember, WriteConfiguration, WriteEtcdctl,
+    AwaitHealth, Begin, CheckHost, FetchRelease, InstallBinaries, IssueCertificates, RecordMember,
+    StartMember, WriteConfiguration, WriteEtcdctl,
 };
 use crate::verbs::{configure, member_result, print_member, tool, with_machine};
-use crate::{Configuration, Error, Machine};
+use crate::{Configuration, Machine};
 
 /// The phases, in order.
 pub(crate) fn phases<'a>(configuration: &Configuration) -> Vec<Box<dyn Phase<Machine<'a>> + '_>> {
-    let begin = Begin::Join;
+    let begin = Begin::Init;
     vec![
         Box::new(CheckHost {
             configuration,
@@ -34,37 +31,25 @@ pub(crate) fn phases<'a>(configuration: &Configuration) -> Vec<Box<dyn Phase<Mac
             configuration,
             begin,
         }),
-        Box::new(WriteEtcdctl(configuration)),
-        Box::new(AddLearner(configuration)),
         Box::new(WriteConfiguration {
             configuration,
             begin,
         }),
+        Box::new(WriteEtcdctl(configuration)),
         Box::new(StartMember {
             configuration,
             begin,
         }),
-        Box::new(PromoteMember(configuration)),
         Box::new(AwaitHealth(configuration)),
     ]
 }
 
-pub(crate) fn run(context: &mut Context, root: &Path, args: &JoinArgs) -> Result<(), cli::Error> {
-    let (member, endpoints, only) = match &args.phase {
-        Some(JoinPhase::Phase {
-            names,
-            endpoints,
-            member,
-        }) => (member, endpoints, names.as_slice()),
-        None => (&args.member, &args.endpoints, [].as_slice()),
+pub(crate) fn run(context: &mut Context, root: &Path, args: &InitArgs) -> Result<(), cli::Error> {
+    let (member, only) = match &args.phase {
+        Some(InitPhase::Phase { names, member }) => (member, names.as_slice()),
+        None => (&args.member, [].as_slice()),
     };
-    let configuration = configure(root, member, endpoints, &args.expected_members)?;
-    if configuration.endpoints.is_empty() {
-        return Err(cli::Error::from(Error::Configuration(
-            "no member to join is named".to_owned(),
-        ))
-        .hint("name one: `etcdadm join https://ADDRESS:2379`"));
-    }
+    let configuration = configure(root, member, &[], &[])?;
     let summary = with_machine(
         context,
         root,
@@ -75,12 +60,12 @@ pub(crate) fn run(context: &mut Context, root: &Path, args: &JoinArgs) -> Result
             let phases: Vec<_> = phases.iter().map(AsRef::as_ref).collect();
             let chosen = cli::select(
                 &phases,
-                &super::known_as(only),
-                &super::known_as(&member.skip_phases),
+                &crate::verbs::known_as(only),
+                &crate::verbs::known_as(&member.skip_phases),
             )?;
             context.walk(
                 &tool(root),
-                "etcdadm join",
+                "etcdadm init",
                 member.dry_run,
                 machine,
                 &chosen,
@@ -88,7 +73,7 @@ pub(crate) fn run(context: &mut Context, root: &Path, args: &JoinArgs) -> Result
         },
     )?;
     if member.dry_run || !only.is_empty() {
-        return super::print_changes(context, &summary);
+        return crate::verbs::print_changes(context, &summary);
     }
     print_member(
         context,

@@ -13,9 +13,9 @@ use bundle::{Layout, Progress, Received, Store, stream};
 use cli::{Context, Error, Kind, ResultExt};
 use host::{Change, Host, Local};
 
-use super::tool;
 use crate::arguments::DownloadArgs;
 use crate::settings::architecture;
+use crate::verbs::tool;
 
 /// Beside the store, on the same file system.
 const WORK: &str = "/var/cache/klusterkit.download";
@@ -24,7 +24,7 @@ const WORK: &str = "/var/cache/klusterkit.download";
 ///
 /// # Errors
 /// When something cannot be fetched, or is not what its digest says.
-pub fn run(context: &mut Context, args: &DownloadArgs) -> Result<(), Error> {
+pub(crate) fn run(context: &mut Context, args: &DownloadArgs) -> Result<(), Error> {
     let _lock = context.lock(&tool(), "nodeadm download")?;
     let mut versions = match (&args.versions, args.kubernetes_version) {
         (Some(path), _) => VersionsFile::read(Path::new(path)).kind(Kind::Usage)?,

@@ -6,7 +6,6 @@ use std::path::Path;
 use cli::{Context, Kind, ResultExt};
 use host::{Change, Host, Inspect, Local};
 
-use super::{Phases, node, print_result, result, walk};
 use crate::arguments::{ResetPhase, ResetVerb};
 use crate::paths;
 use crate::phases::reset::{
@@ -15,9 +14,10 @@ use crate::phases::reset::{
 };
 use crate::record::Record;
 use crate::settings::Settings;
+use crate::verbs::{Phases, node, print_result, result, walk};
 
 /// The phases, in order.
-pub const PHASES: Phases = &[
+pub(crate) const PHASES: Phases = &[
     &StopKubelet,
     &StopPods,
     &StopContainerd,
@@ -34,7 +34,7 @@ pub const PHASES: Phases = &[
 ///
 /// # Errors
 /// As the phases'.
-pub fn run(context: &mut Context, verb: &ResetVerb) -> Result<(), cli::Error> {
+pub(crate) fn run(context: &mut Context, verb: &ResetVerb) -> Result<(), cli::Error> {
     let (walking, only): (_, &[String]) = match &verb.phase {
         Some(ResetPhase::Phase { names, walk }) => (walk, names),
         None => (&verb.walk, &[]),

@@ -14,6 +14,6 @@ const LIMIT: Duration = Duration::from_millis(900);
 ///
 /// # Errors
 /// What was seen instead of an answer.
-pub fn run(args: &VipCheckArgs) -> Result<(), Error> {
+pub(crate) fn run(args: &VipCheckArgs) -> Result<(), Error> {
     look(&args.at, "/livez", &args.ca, LIMIT).map_err(|seen| Error::new(Kind::Failed, seen))
 }

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::Error;
 use crate::cluster::{Cluster, Live};
-use crate::facts::Network;
+use crate::observe::Network;
 use crate::record::Record;
 use crate::settings::Settings;
 
@@ -35,7 +35,7 @@ struct Status {
 ///
 /// # Errors
 /// When nodeadm has set up nothing here, or the host cannot be read.
-pub fn run(context: &mut Context) -> Result<(), cli::Error> {
+pub(crate) fn run(context: &mut Context) -> Result<(), cli::Error> {
     let seen = Local::new("/");
     let record = Record::read(&seen)?
         .ok_or_else(|| Error::Settings("nodeadm has set up nothing on this host".to_owned()))?;

@@ -2,7 +2,6 @@
 
 use cli::Context;
 
-use super::{Phases, chosen, node, print_result, result, settings, walk};
 use crate::arguments::NodeVerb;
 use crate::phases::{
     CheckHost, ConfigureKernel, ImportImages, ImportRemainingImages, InstallBinaries,
@@ -10,9 +9,10 @@ use crate::phases::{
     RotateKubeletCertificate, RunKubeadmPreflight, StartContainerd, StartKubelet, WaitForApi,
     WriteDiscovery, WriteKubeadmConfiguration, WriteManifests, WritePki, WriteVipPod,
 };
+use crate::verbs::{Phases, chosen, node, print_result, result, settings, walk};
 
 /// A worker's phases, in order.
-pub const WORKER: Phases = &[
+pub(crate) const WORKER: Phases = &[
     &CheckHost,
     &RecordHost,
     &InstallBinaries,
@@ -29,7 +29,7 @@ pub const WORKER: Phases = &[
 ];
 
 /// A further control plane's phases, in order: nothing of the first is needed but the authorities.
-pub const CONTROL_PLANE: Phases = &[
+pub(crate) const CONTROL_PLANE: Phases = &[
     &CheckHost,
     &RecordHost,
     &InstallBinaries,
@@ -55,7 +55,7 @@ pub const CONTROL_PLANE: Phases = &[
 ///
 /// # Errors
 /// As the phases'.
-pub fn run(context: &mut Context, verb: &NodeVerb) -> Result<(), cli::Error> {
+pub(crate) fn run(context: &mut Context, verb: &NodeVerb) -> Result<(), cli::Error> {
     let (args, walking, only) = chosen(verb);
     let settings = settings(args, &args.overrides())?;
     let phases = if settings.is_master() {

@@ -4,14 +4,14 @@ use cli::Context;
 use host::Local;
 
 use crate::arguments::NodeArgs;
-use crate::facts::Network;
+use crate::observe::Network;
 use crate::settings::{Overrides, fill};
 
 /// Runs the verb.
 ///
 /// # Errors
 /// When the document makes no sense.
-pub fn run(context: &mut Context, args: &NodeArgs) -> Result<(), cli::Error> {
+pub(crate) fn run(context: &mut Context, args: &NodeArgs) -> Result<(), cli::Error> {
     let documents = args
         .config
         .as_deref()

@@ -5,7 +5,6 @@ use std::time::Duration;
 use api::Role;
 use cli::Context;
 
-use super::{Phases, chosen, node, print_result, result, settings, walk};
 use crate::arguments::NodeVerb;
 use crate::phases::{
     AllowJoining, ApplyDns, ApplyKubeProxy, ApplyNetwork, CheckHost, ConfigureKernel, ImportImages,
@@ -15,9 +14,10 @@ use crate::phases::{
     WritePki, WriteVipPod,
 };
 use crate::settings::Overrides;
+use crate::verbs::{Phases, chosen, node, print_result, result, settings, walk};
 
 /// The phases, in order.
-pub const PHASES: Phases = &[
+pub(crate) const PHASES: Phases = &[
     &CheckHost,
     &RecordHost,
     &InstallBinaries,
@@ -51,7 +51,7 @@ const TOKEN: Duration = Duration::from_secs(24 * 3600);
 ///
 /// # Errors
 /// As the phases'.
-pub fn run(context: &mut Context, verb: &NodeVerb) -> Result<(), cli::Error> {
+pub(crate) fn run(context: &mut Context, verb: &NodeVerb) -> Result<(), cli::Error> {
     let (args, walking, only) = chosen(verb);
     let overrides = Overrides {
         first: true,
@@ -67,7 +67,7 @@ pub fn run(context: &mut Context, verb: &NodeVerb) -> Result<(), cli::Error> {
         .iter()
         .any(|applied| applied.phase == "allow-joining");
     let join = if by_hand && began && !walking.dry_run {
-        Some(super::token::join_document(
+        Some(crate::token::join_document(
             &mut node,
             TOKEN,
             "made by nodeadm init",

@@ -6,7 +6,7 @@ use cli::Context;
 use serde::Deserialize;
 use state::State;
 
-use super::apply;
+use crate::apply;
 use crate::arguments::{ApplyArgs, DeleteMachine};
 use crate::error::Error;
 use crate::fleet::Remote;

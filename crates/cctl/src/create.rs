@@ -5,8 +5,8 @@ use api::{
 };
 use cli::Context;
 
-use super::apply;
 use crate::Error;
+use crate::apply;
 use crate::arguments::{ApplyArgs, CreateCluster, CreateMachine};
 use crate::goal::Goal;
 use crate::session;

@@ -2,13 +2,13 @@
 
 use cli::Context;
 
-use super::{apply, delete_machine};
 use crate::Error;
 use crate::arguments::{ApplyArgs, DeleteCluster};
 use crate::phases::ResetHosts;
 use crate::plan::{View, make};
 use crate::session;
 use crate::settings::Settings;
+use crate::{apply, delete_machine};
 
 pub(crate) fn run(
     context: &mut Context,

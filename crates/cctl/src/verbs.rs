@@ -1,14 +1,6 @@
 //! The verbs, one a file.
 
-mod apply;
-mod bundle;
-mod create;
-mod delete_cluster;
-mod delete_machine;
-mod forget_host_key;
-mod get;
-mod status;
-
+use crate::{apply, bundle, create, delete_cluster, delete_machine, forget_host_key, get, status};
 use cli::Context;
 
 use crate::arguments::{Arguments, Create, Delete, Verb};

@@ -7,9 +7,9 @@ use cli::{Context, Kind};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::delete_machine::{EtcdStatus, etcd_status, reach};
 use crate::Error;
 use crate::arguments::ApplyArgs;
+use crate::delete_machine::{EtcdStatus, etcd_status, reach};
 use crate::fleet::{Remote, on_all};
 use crate::session;
 use crate::settings::Settings;
@@ -112,7 +112,7 @@ pub(crate) fn run(context: &mut Context, settings: &Settings) -> Result<(), cli:
 }
 
 fn members(status: &EtcdStatus) -> Value {
-    let member = |member: &super::delete_machine::EtcdMember| serde_json::json!({"name": member.name, "peerUrls": member.peer_urls, "learner": member.learner, "leader": member.leader, "healthy": member.healthy});
+    let member = |member: &crate::delete_machine::EtcdMember| serde_json::json!({"name": member.name, "peerUrls": member.peer_urls, "learner": member.learner, "leader": member.leader, "healthy": member.healthy});
     status.members.iter().map(member).collect()
 }
 

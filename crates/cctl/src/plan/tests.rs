@@ -1,0 +1,290 @@
+//! What plans look like, over pictures of a whole cluster.
+
+use std::collections::BTreeMap;
+
+use api::{Documents, MemberResult, NodeFacts};
+use state::Started;
+
+use super::*;
+use crate::goal::Seen;
+use crate::phases::{APPLY, RemoveMachine, ResetHosts};
+
+const FILE: &str = "\
+apiVersion: klusterkit.dev/v1alpha1
+kind: ClusterConfiguration
+metadata: {name: prod}
+kubernetes: {version: v1.37.2}
+etcd: {version: v3.7.3}
+controlPlaneEndpoint: 10.0.0.100
+machines:
+  - {address: 10.0.0.1, roles: [master]}
+  - {address: 10.0.0.2, roles: [master]}
+  - {address: 10.0.0.3, roles: [master]}
+  - {address: 10.0.0.4, roles: [node]}
+  - {address: 10.0.0.5, roles: [node]}
+";
+
+fn goal(file: &str) -> Goal {
+    let documents = Documents::parse(file).unwrap();
+    Goal {
+        configuration: documents.cluster.clone().unwrap(),
+        documents: crate::documents::handed_on(&documents),
+        artifacts: None,
+    }
+}
+
+fn fresh(goal: &Goal) -> AllSeen {
+    let seen = |machine: &api::Machine| {
+        let address = machine.address.to_string();
+        let facts = NodeFacts {
+            hostname: format!("h{}", address.rsplit('.').next().unwrap()),
+            ..NodeFacts::default()
+        };
+        let seen = Seen {
+            facts,
+            ..Seen::default()
+        };
+        (address, seen)
+    };
+    goal.configuration.machines.iter().map(seen).collect()
+}
+
+fn done(goal: &Goal) -> AllSeen {
+    let mut all = fresh(goal);
+    for (address, seen) in &mut all {
+        seen.node = Some(Vec::new());
+        seen.facts.first = address == "10.0.0.1";
+        seen.facts.role = Some("node".into());
+        if goal.members().contains(address) {
+            seen.facts.role = Some("master".into());
+            seen.etcd = Some(Vec::new());
+            seen.member = Some(MemberResult {
+                name: seen.facts.hostname.clone(),
+                member_id: "1".into(),
+                cluster_id: "2".into(),
+                peer_urls: Vec::new(),
+                client_urls: Vec::new(),
+                learner: false,
+                changes: 0,
+            });
+        }
+    }
+    all
+}
+
+const BOTH: Started = Started {
+    etcd: true,
+    control_plane: true,
+};
+
+fn shown(phases: &[&dyn Phase], goal: &Goal, seen: &AllSeen, started: Started) -> String {
+    let view = View {
+        goal,
+        seen,
+        started,
+    };
+    let plan = make(phases, &view);
+    // Whatever is planned could also be done one after the other.
+    for (number, step) in plan.steps.iter().enumerate() {
+        for after in &step.after {
+            let (After::Done(other) | After::Reached(other, _)) = after;
+            assert!(other < &number, "step {} waits for a later one", number + 1);
+        }
+    }
+    let label = |address: &str| format!("h{}", address.rsplit('.').next().unwrap());
+    Shown {
+        plan: &plan,
+        label: &label,
+    }
+    .to_string()
+}
+
+#[test]
+fn a_cluster_is_made_from_nothing() {
+    let goal = goal(FILE);
+    insta::assert_snapshot!(shown(&APPLY, &goal, &fresh(&goal), Started::default()), @r"
+     1. [form-etcd] h1: make the first etcd member (etcdadm init)
+     2. [form-etcd] h2: join etcd (etcdadm join)  (after 1)
+     3. [form-etcd] h3: join etcd (etcdadm join)  (after 1)
+     4. [prepare-hosts] h1: install runtime, programs and images (nodeadm prepare)
+     5. [prepare-hosts] h2: install runtime, programs and images (nodeadm prepare)
+     6. [prepare-hosts] h3: install runtime, programs and images (nodeadm prepare)
+     7. [prepare-hosts] h4: install runtime, programs and images (nodeadm prepare)
+     8. [prepare-hosts] h5: install runtime, programs and images (nodeadm prepare)
+     9. [start-control-plane] h1: make the first control plane (nodeadm init)  (after 4, 1)
+    10. [join-control-planes] h2: join as a control plane (nodeadm join)  (after 5, 2, wait-for-api of 9)
+    11. [join-control-planes] h3: join as a control plane (nodeadm join)  (after 6, 3, wait-for-api of 9)
+    12. [join-workers] h1: make a short-lived token for 2 worker(s)  (after allow-joining of 9)
+    13. [join-workers] h4: join as a worker (nodeadm join)  (after 7, 12)
+    14. [join-workers] h5: join as a worker (nodeadm join)  (after 8, 12)
+    15. [verify-cluster] h1: wait until all nodes are Ready and DNS runs  (after 9, 10, 11, 13, 14)
+    16. [keep-kubeconfig] here: keep the admin's kubeconfig, sealed  (after 9)
+    ");
+}
+
+#[test]
+fn what_is_right_is_left_alone() {
+    let goal = goal(FILE);
+    assert_eq!(
+        shown(&APPLY, &goal, &done(&goal), BOTH),
+        "nothing to change\n"
+    );
+}
+
+#[test]
+fn a_cluster_that_exists_is_never_begun_anew() {
+    // All hosts show nothing: they lost their disks, or etcd is down on all. The state knows better.
+    let goal = goal(FILE);
+    let view = View {
+        goal: &goal,
+        seen: &fresh(&goal),
+        started: BOTH,
+    };
+    let plan = make(&APPLY, &view);
+    let begun = |step: &Step| matches!(step.action, Action::InitMember | Action::InitControlPlane);
+    assert_eq!(plan.which(begun).count(), 0);
+    // The state was lost half-way, and one member still shows itself.
+    let mut seen = fresh(&goal);
+    seen.get_mut("10.0.0.3").unwrap().member = done(&goal)["10.0.0.3"].member.clone();
+    let view = View {
+        goal: &goal,
+        seen: &seen,
+        started: Started::default(),
+    };
+    let plan = make(&APPLY, &view);
+    assert_eq!(
+        plan.which(|step| step.action == Action::InitMember).count(),
+        0
+    );
+}
+
+#[test]
+fn what_serves_is_touched_one_after_the_other() {
+    let goal = goal(FILE);
+    let mut seen = done(&goal);
+    let change = |phase: &str| {
+        Some(vec![Pending {
+            phase: phase.into(),
+            change: "write a file".into(),
+        }])
+    };
+    for address in goal.members() {
+        let own = seen.get_mut(&address).unwrap();
+        (own.etcd, own.node) = (change("write-configuration"), change("write-vip-pod"));
+    }
+    seen.get_mut("10.0.0.4").unwrap().node = change("label-node");
+    insta::assert_snapshot!(shown(&APPLY, &goal, &seen, BOTH), @r"
+    1. [form-etcd] h1: bring it up to date, 1 change (etcdadm join)
+         write-configuration: write a file
+    2. [form-etcd] h2: bring it up to date, 1 change (etcdadm join)  (after 1)
+         write-configuration: write a file
+    3. [form-etcd] h3: bring it up to date, 1 change (etcdadm join)  (after 2)
+         write-configuration: write a file
+    4. [start-control-plane] h1: bring it up to date, 1 change (nodeadm init)  (after 1)
+         write-vip-pod: write a file
+    5. [join-control-planes] h2: bring it up to date, 1 change (nodeadm join)  (after 2, 4)
+         write-vip-pod: write a file
+    6. [join-control-planes] h3: bring it up to date, 1 change (nodeadm join)  (after 3, 5)
+         write-vip-pod: write a file
+    7. [join-workers] h4: bring it up to date, 1 change (nodeadm join)
+         label-node: write a file
+    8. [verify-cluster] h1: wait until all nodes are Ready and DNS runs  (after 4, 5, 6, 7)
+    9. [keep-kubeconfig] here: keep the admin's kubeconfig, sealed  (after 4)
+    ");
+}
+
+#[test]
+fn a_worker_is_added() {
+    let goal = goal(FILE);
+    let mut seen = done(&goal);
+    *seen.get_mut("10.0.0.5").unwrap() = fresh(&goal)["10.0.0.5"].clone();
+    insta::assert_snapshot!(shown(&APPLY, &goal, &seen, BOTH), @r"
+    1. [prepare-hosts] h5: install runtime, programs and images (nodeadm prepare)
+    2. [join-workers] h1: make a short-lived token for 1 worker(s)
+    3. [join-workers] h5: join as a worker (nodeadm join)  (after 1, 2)
+    4. [verify-cluster] h1: wait until all nodes are Ready and DNS runs  (after 3)
+    ");
+}
+
+#[test]
+fn a_cluster_of_one() {
+    let file = FILE
+        .replace("10.0.0.100", "10.0.0.1")
+        .lines()
+        .take(8)
+        .map(|line| format!("{line}\n"))
+        .collect::<String>();
+    let goal = goal(&file);
+    insta::assert_snapshot!(shown(&APPLY, &goal, &fresh(&goal), Started::default()), @r"
+    1. [form-etcd] h1: make the first etcd member (etcdadm init)
+    2. [prepare-hosts] h1: install runtime, programs and images (nodeadm prepare)
+    3. [start-control-plane] h1: make the first control plane (nodeadm init)  (after 2, 1)
+    4. [verify-cluster] h1: wait until all nodes are Ready and DNS runs  (after 3)
+    5. [keep-kubeconfig] here: keep the admin's kubeconfig, sealed  (after 3)
+    ");
+}
+
+#[test]
+fn dedicated_etcd_hosts_come_before_every_master() {
+    let file = FILE
+        .replace("10.0.0.2, roles: [master]", "10.0.0.2, roles: [etcd]")
+        .replace("10.0.0.3, roles: [master]", "10.0.0.3, roles: [etcd]");
+    let goal = goal(&file);
+    insta::assert_snapshot!(shown(&APPLY, &goal, &fresh(&goal), Started::default()), @r"
+     1. [form-etcd] h2: make the first etcd member (etcdadm init)
+     2. [form-etcd] h3: join etcd (etcdadm join)  (after 1)
+     3. [prepare-hosts] h1: install runtime, programs and images (nodeadm prepare)
+     4. [prepare-hosts] h4: install runtime, programs and images (nodeadm prepare)
+     5. [prepare-hosts] h5: install runtime, programs and images (nodeadm prepare)
+     6. [start-control-plane] h1: make the first control plane (nodeadm init)  (after 3, 1, 2)
+     7. [join-workers] h1: make a short-lived token for 2 worker(s)  (after allow-joining of 6)
+     8. [join-workers] h4: join as a worker (nodeadm join)  (after 4, 7)
+     9. [join-workers] h5: join as a worker (nodeadm join)  (after 5, 7)
+    10. [verify-cluster] h1: wait until all nodes are Ready and DNS runs  (after 6, 8, 9)
+    11. [keep-kubeconfig] here: keep the admin's kubeconfig, sealed  (after 6)
+    ");
+}
+
+#[test]
+fn a_machine_goes_from_the_outside_in() {
+    let goal = goal(FILE);
+    let seen = done(&goal);
+    let mut phase = RemoveMachine {
+        address: "10.0.0.3".into(),
+        node: Some("h3".into()),
+        member: Some("ab".into()),
+        drain: true,
+        timeout: 300,
+        reached: true,
+        through: Some("10.0.0.1".into()),
+    };
+    insta::assert_snapshot!(shown(&[&phase], &goal, &seen, BOTH), @r"
+    1. [remove-machine] h1: evict the pods of node h3, then delete it
+    2. [remove-machine] h3: take Kubernetes off the host (nodeadm reset)  (after 1)
+    3. [remove-machine] h3: leave etcd and take it off the host (etcdadm reset)  (after 2)
+    4. [remove-machine] h3: forget the machine  (after 3)
+    ");
+    phase.reached = false;
+    phase.drain = false;
+    insta::assert_snapshot!(shown(&[&phase], &goal, &seen, BOTH), @r"
+    1. [remove-machine] h1: delete node h3
+    2. [remove-machine] h1: remove etcd member ab  (after 1)
+    3. [remove-machine] h3: forget the machine  (after 2)
+    ");
+}
+
+#[test]
+fn a_whole_cluster_goes() {
+    let goal = goal(FILE);
+    let seen: BTreeMap<_, _> = done(&goal)
+        .into_iter()
+        .filter(|(address, _)| ["10.0.0.1", "10.0.0.4"].contains(&address.as_str()))
+        .collect();
+    insta::assert_snapshot!(shown(&[&ResetHosts], &goal, &seen, BOTH), @r"
+    1. [reset-hosts] h1: take Kubernetes off the host (nodeadm reset)
+    2. [reset-hosts] h1: take etcd off the host, its data set aside (etcdadm reset)  (after 1)
+    3. [reset-hosts] h1: forget the machine  (after 2)
+    4. [reset-hosts] h4: take Kubernetes off the host (nodeadm reset)
+    5. [reset-hosts] h4: forget the machine  (after 4)
+    ");
+}

@@ -52,7 +52,7 @@ fn come_and_go(version: &str, lab: &str) {
             timed("fourth and fifth, at once", || {
                 let join = |host: &Host| members.join_beside(host, &hosts[1], &hosts[3..]).check();
                 for joined in side_by_side(&hosts[3..], join) {
-                    joined.unwrap();
+                    println!("{}", joined.unwrap().error_text());
                 }
             });
             members.check_healthy(hosts).unwrap();
@@ -138,9 +138,10 @@ fn report(written: &Written) {
         "hardly anything was written"
     );
     assert!(written.looks > 5, "hardly anybody looked");
-    // An election takes a second or two; longer, and the cluster was without a majority.
+    // A leader that leaves hands leadership over; an election would take a second or two, and the write in flight with it.
+    assert!(written.refused.is_empty(), "{:?}", written.refused);
     assert!(
-        written.longest < Duration::from_secs(10),
+        written.longest < Duration::from_secs(5),
         "{:?}",
         written.longest
     );

@@ -169,7 +169,7 @@ impl<'g> Trial<'g> {
             let words = ["-exec", "rm", "-r", "{}", "+"];
             host.exec(find.into_iter().chain(words)).check().unwrap();
         }
-        host.exec(["rm", "-f", JOURNAL]).check().unwrap();
+        host.exec(["rm", "-f", JOURNAL, TRACE]).check().unwrap();
         self.members
             .share_authority(&self.ground.hosts[0], &self.ground.hosts[2..])
             .unwrap();
@@ -177,7 +177,7 @@ impl<'g> Trial<'g> {
 
     /// `etcdadm join` under strace.
     fn traced(&self, how: &[&str]) -> Run {
-        let strace = ["strace", "-qq", "-o", TRACE];
+        let strace = ["strace", "-o", TRACE];
         let join = self.members.join_words(&self.ground.hosts[0]);
         let join = [ETCDADM].into_iter().chain(join.iter().map(String::as_str));
         self.host()
@@ -282,12 +282,11 @@ impl<'g> Trial<'g> {
     fn lost_power_at(&self, point: &Point) {
         let host = self.host();
         let mut join = self.struck(point, "SIGSTOP").spawn().unwrap();
+        // Any traced call stops it for a moment; this is the stop that lasts.
         let stopped = || {
-            let states = host
-                .nsexec(["ps", "-C", "etcdadm", "-o", "state="])?
-                .output()?;
-            // Stopped by the signal, as strace sees it.
-            Ok(matches!(states.text().as_str(), "t" | "T"))
+            Ok(host
+                .read(TRACE)
+                .is_ok_and(|trace| trace.contains("--- stopped by SIGSTOP ---")))
         };
         let what = format!("etcdadm to be stopped at {point}");
         wait_until(&what, Duration::from_secs(60), stopped).unwrap();

@@ -118,6 +118,22 @@ pub const PREVIOUS: Versions = Versions {
     ..NEWEST
 };
 
+/// The oldest Kubernetes that is supported.
+pub const OLDEST: Versions = Versions {
+    kubernetes: "1.34.4",
+    coredns: "1.12.1",
+    pause: "3.10.1",
+    ..NEWEST
+};
+
+/// The Kubernetes after [`OLDEST`].
+pub const OLDER: Versions = Versions {
+    kubernetes: "1.35.4",
+    coredns: "1.13.1",
+    pause: "3.10.1",
+    ..NEWEST
+};
+
 /// The version of flannel's own CNI plugin, which its image names otherwise:
 /// the last that was part of the CNI plugins' module.
 pub const CNI_FLANNEL: &str = "0.9.1";
@@ -161,6 +177,8 @@ pub fn all() -> Vec<Part> {
         etcd("3.5.35"),
         kubernetes("1.37.2", "37", "2026-10-27T12:01:04Z"),
         kubernetes("1.36.3", "36", "2026-07-22T18:07:38Z"),
+        kubernetes("1.35.4", "35", "2026-04-15T18:01:22Z"),
+        kubernetes("1.34.4", "34", "2026-02-10T12:53:36Z"),
         containerd(),
         runc(),
         cni_plugins(),
@@ -168,8 +186,11 @@ pub fn all() -> Vec<Part> {
         flannel(),
         coredns("1.14.6"),
         coredns("1.14.2"),
+        coredns("1.13.1"),
+        coredns("1.12.1"),
         registry(),
-        pause(),
+        pause("3.10.2"),
+        pause("3.10.1"),
     ]
 }
 
@@ -365,15 +386,26 @@ fn registry() -> Part {
     }
 }
 
-fn pause() -> Part {
+/// From the sources of a Kubernetes that asks for it.
+fn pause(version: &'static str) -> Part {
+    let (pinned_by, arguments): (_, &[&str]) = match version {
+        "3.10.1" => (
+            "kubernetes-1.34.4",
+            &["-Os", "-Wall", "-static", "-s", "-DVERSION=v3.10.1"],
+        ),
+        _ => (
+            "kubernetes-1.37.2",
+            &["-Os", "-Wall", "-static", "-s", "-DVERSION=v3.10.2"],
+        ),
+    };
     Part {
         name: "pause",
-        version: "3.10.2",
+        version,
         build: Build::C(CBuild {
-            pinned_by: "kubernetes-1.37.2",
+            pinned_by,
             module: "k8s.io/kubernetes",
             source: "build/pause/linux/pause.c",
-            arguments: &["-Os", "-Wall", "-static", "-s", "-DVERSION=v3.10.2"],
+            arguments,
             program: "pause",
         }),
     }
@@ -425,5 +457,7 @@ mod tests {
     fn clusters_are_complete() {
         assert_eq!(NEWEST.parts().len(), 9);
         assert_eq!(PREVIOUS.parts().len(), 9);
+        assert_eq!(OLDER.parts().len(), 9);
+        assert_eq!(OLDEST.parts().len(), 9);
     }
 }

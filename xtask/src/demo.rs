@@ -253,6 +253,8 @@ fn exhibits(story: &Story, admin: &Admin<'_>, hosts: &[Host]) -> Outcome {
     story.tell(&format!("{} comes back", holder.name()));
     holder.boot()?;
     holder.wait_ssh()?;
+    admin.wait_serving(holder, Duration::from_secs(180))?;
+    println!("its etcd member is healthy, its API server ready");
     admin.wait_ready(hosts.len(), Duration::from_secs(180))?;
     print(admin, &["get", "nodes"])
 }

@@ -23,7 +23,7 @@ pub(crate) struct Arguments {
     #[arg(long)]
     yes: bool,
 
-    /// Only whole-host tests whose name contains this
+    /// Only whole-host tests whose name contains this, or the test program of this name
     #[arg(long, value_name = "NAME")]
     only: Option<String>,
 
@@ -80,27 +80,36 @@ fn whole_hosts(arguments: &Arguments, count: &mut Count) -> Outcome {
         .seed
         .unwrap_or_else(|| u64::from(std::process::id()));
     println!("seed of all samples: {seed} (--seed {seed} repeats them)");
-    for (package, executable) in executables(&["lab", "hosts"])? {
-        println!(
-            "\n== whole hosts: {package}, {}",
-            executable.file_name().unwrap_or_default().to_string_lossy()
-        );
-        let mut task = Task::as_root(&executable).args([
-            "--include-ignored",
-            "--test-threads=1",
-            "--nocapture",
-        ]);
-        if let Some(only) = &arguments.only {
-            task = task.args([only]);
-        }
+    let before = count.passed + count.failed;
+    for (name, executable) in executables(&["lab", "hosts"])? {
+        let mut task = Task::as_root(&executable)
+            .args(["--include-ignored", "--test-threads=1", "--nocapture"])
+            .args(filter(arguments, &name));
         task = task
             .env("KLUSTERKIT_TOOLS", &tools)
             .env("KLUSTERKIT_SUPPLIES", &supplies)
             .env("KLUSTERKIT_SEED", seed.to_string())
             .env("KLUSTERKIT_SWEEP", arguments.sweep.as_deref().unwrap_or(""));
+        println!("\n== whole hosts: {name}");
+        let start = Instant::now();
         counted(task, count)?;
+        println!("{name}: {} s", start.elapsed().as_secs());
+    }
+    if count.passed + count.failed == before {
+        return Err("no test of whole hosts is called so".into());
     }
     Ok(())
+}
+
+/// What chooses the tests of this program: a sweep's are called by its name.
+fn filter(arguments: &Arguments, program: &str) -> Option<String> {
+    match (&arguments.only, arguments.sweep.as_deref()) {
+        (Some(only), _) if only == program => None,
+        (Some(only), _) => Some(only.clone()),
+        (None, Some("all")) => Some("sweep_".to_owned()),
+        (None, Some(name)) => Some(format!("sweep_{}", name.replace('-', "_"))),
+        (None, None) => None,
+    }
 }
 
 /// Builds the integration tests of these packages, as the user; they run as root.

@@ -174,6 +174,29 @@ impl<'l> Admin<'l> {
         })?)
     }
 
+    /// Waits until this host's own etcd member is healthy and its own API server ready.
+    ///
+    /// # Errors
+    /// Not in time.
+    pub fn wait_serving(&self, host: &Host, limit: Duration) -> Result<(), Error> {
+        let what = format!("{}'s member and API server", host.name());
+        let server = format!("https://{}:6443", host.address());
+        let words = [
+            "--server",
+            &server,
+            "get",
+            "--raw",
+            "/readyz",
+            "--request-timeout",
+            "5s",
+        ];
+        Ok(wait_until(&what, limit, || {
+            let health = host.exec(["/opt/bin/etcdctl.sh", "endpoint", "health"]);
+            let ready = self.kubectl(words).map(Run::output);
+            Ok(health.output()?.success() && matches!(ready, Ok(Ok(ready)) if ready.success()))
+        })?)
+    }
+
     /// The host that holds the control planes' common address, if one does.
     ///
     /// # Errors

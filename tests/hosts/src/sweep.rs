@@ -3,6 +3,9 @@
 //! `KLUSTERKIT_SEED` chooses the sample, so that a failure can be repeated. `KLUSTERKIT_SWEEP` names the sweep that is to run
 //! whole (`all`: every sweep); such a run writes down each point that it has passed and goes on after the last one when it is
 //! started again, until the sweep or the program under test is another.
+//!
+//! The test that holds a sweep is called `sweep_` and the sweep's name (`sweep_etcdadm_join_…` for `etcdadm-join`): by that
+//! `cargo xtask test --sweep NAME` finds it.
 
 use std::collections::BTreeSet;
 use std::fmt::Display;

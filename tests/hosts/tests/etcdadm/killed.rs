@@ -21,7 +21,7 @@ const JOURNAL: &str = "/var/lib/etcdadm/journal";
 
 #[test]
 #[ignore = "whole hosts: run by `cargo xtask test`"]
-fn a_join_that_was_killed_is_finished_by_the_next() {
+fn sweep_etcdadm_join_that_was_killed_is_finished_by_the_next() {
     let cache = Base::ensure().unwrap().root().parent().unwrap().to_owned();
     for version in [NEWEST, OLDEST] {
         let sweep = Sweep::from_environment("etcdadm-join", version, &cache).unwrap();

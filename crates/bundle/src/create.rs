@@ -4,7 +4,8 @@
 //! publishes, and written as one layout. What is fetched waits in a working folder, so that a run that was cut off
 //! goes on; the bundle itself appears whole or not at all. Entry point: [`create`].
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -60,6 +61,20 @@ pub enum CreateError {
         /// The architecture.
         arch: String,
     },
+    /// Nobody said where the node tools are.
+    #[error("no folder is known that has the node tools for {arch}")]
+    NoTools {
+        /// The architecture.
+        arch: String,
+    },
+    /// A node tool is for other machines, or no program at all.
+    #[error("{path} is no program for {arch}")]
+    OtherTool {
+        /// The tool's path.
+        path: PathBuf,
+        /// The architecture.
+        arch: String,
+    },
     /// A layout that should hold an image does not.
     #[error("{path} has no image {reference} for {arch}")]
     NoImage {
@@ -106,8 +121,10 @@ pub struct Create {
     pub trust_upstream: bool,
     /// Takes what upstream has, whatever was pinned, and gives back new pins.
     pub update_pins: bool,
-    /// Version of the node tools that the file of versions points to.
+    /// Version of the node tools.
     pub tools_version: String,
+    /// Folders with the node tools, by architecture, where the file of versions names none.
+    pub tools: BTreeMap<String, PathBuf>,
     /// Where what was fetched waits, and stays for the next bundle. Beside the bundle, and only until it is there,
     /// where none is named.
     pub work: Option<PathBuf>,
@@ -177,8 +194,7 @@ pub fn create(
             source,
         })?;
     }
-    let changed = |old: &std::collections::BTreeMap<String, Digest>,
-                   new: &std::collections::BTreeMap<String, Digest>| {
+    let changed = |old: &BTreeMap<String, Digest>, new: &BTreeMap<String, Digest>| {
         let differs = |(name, digest): &(&String, &Digest)| {
             old.get(*name).is_some_and(|other| other != *digest)
         };
@@ -216,8 +232,9 @@ impl Maker<'_> {
     fn collect(&mut self, progress: ProgressFn<'_>) -> Result<(), CreateError> {
         let configuration = &self.versions.configuration;
         let mut images = configuration.known_images()?;
-        // What lacks a pin is told before the first byte is fetched.
+        // What is missing and what lacks a pin is told before the first byte is fetched.
         for arch in &configuration.architectures {
+            self.node_tools(arch)?;
             for component in configuration.upstream_components(arch) {
                 for file in &component.files {
                     self.allowed(&file.address, self.versions.pins.files.get(&file.address))?;
@@ -238,7 +255,7 @@ impl Maker<'_> {
                     self.component(&component, &mut images, progress)?;
                 }
             }
-            self.node_tools(arch)?;
+            self.add_node_tools(arch)?;
         }
         let mut seen = BTreeSet::new();
         images.retain(|image| seen.insert(image.clone()));
@@ -361,19 +378,42 @@ impl Maker<'_> {
         Ok(())
     }
 
-    fn node_tools(&mut self, arch: &str) -> Result<(), CreateError> {
-        let Some(folder) = self.versions.configuration.node_tools.get(arch) else {
-            return Ok(());
-        };
-        let folder = self.beside_versions(folder);
-        for name in ["etcdadm", "nodeadm"] {
-            let path = folder.join(name);
-            if !path.is_file() {
-                return Err(CreateError::NoTool {
-                    path,
+    /// The node tools for an architecture, by name: all there, and for it.
+    fn node_tools(&self, arch: &str) -> Result<Vec<(&'static str, PathBuf)>, CreateError> {
+        let configuration = &self.versions.configuration;
+        let mut wanted = NODE_TOOLS.to_vec();
+        wanted.retain(|name| !configuration.is_without(name));
+        if wanted.is_empty() {
+            return Ok(Vec::new());
+        }
+        let folder = match configuration.node_tools.get(arch) {
+            Some(folder) => self.beside_versions(folder),
+            None => self
+                .how
+                .tools
+                .get(arch)
+                .cloned()
+                .ok_or_else(|| CreateError::NoTools {
                     arch: arch.to_owned(),
-                });
+                })?,
+        };
+        let mut tools = Vec::new();
+        for name in wanted {
+            let path = folder.join(name);
+            let arch = arch.to_owned();
+            if !path.is_file() {
+                return Err(CreateError::NoTool { path, arch });
             }
+            if !is_program_for(&path, &arch)? {
+                return Err(CreateError::OtherTool { path, arch });
+            }
+            tools.push((name, path));
+        }
+        Ok(tools)
+    }
+
+    fn add_node_tools(&mut self, arch: &str) -> Result<(), CreateError> {
+        for (name, path) in self.node_tools(arch)? {
             let spec = ComponentSpec {
                 name: name.to_owned(),
                 version: self.how.tools_version.clone(),
@@ -385,6 +425,26 @@ impl Maker<'_> {
         }
         Ok(())
     }
+}
+
+/// The programs of ours that hosts run.
+const NODE_TOOLS: [&str; 2] = ["etcdadm", "nodeadm"];
+
+/// Whether the head of the file at `path` is that of a program for `arch` (ELF's `e_machine`). An architecture that
+/// nothing is known of is taken on trust.
+fn is_program_for(path: &Path, arch: &str) -> Result<bool, CreateError> {
+    let machine: u8 = match arch {
+        "amd64" => 0x3e,
+        "arm64" => 0xb7,
+        _ => return Ok(true),
+    };
+    let mut head = Vec::new();
+    let read = std::fs::File::open(path).and_then(|file| file.take(20).read_to_end(&mut head));
+    read.map_err(|source| FetchError::Read {
+        path: path.to_owned(),
+        source,
+    })?;
+    Ok(head.starts_with(b"\x7fELF\x02\x01") && head.get(18..20) == Some(&[machine, 0]))
 }
 
 /// The images that a Kubernetes manifest's containers run.

@@ -92,7 +92,8 @@ pub struct BundleConfiguration {
     /// What holds the API's address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vip: Option<VipImage>,
-    /// Folders with `etcdadm` and `nodeadm` for the hosts, by architecture; relative to this file.
+    /// Folders with `etcdadm` and `nodeadm` for the hosts, by architecture; relative to this file. Whoever makes the
+    /// bundle may know others.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub node_tools: BTreeMap<String, PathBuf>,
     /// Further images.
@@ -101,7 +102,8 @@ pub struct BundleConfiguration {
     /// For which machines.
     #[serde(default = "architectures")]
     pub architectures: Vec<String>,
-    /// Components to be left out, by their names in the bundle: `flannel` where another network is used.
+    /// Components to be left out, by their names in the bundle: `flannel` where another network is used, the node tools
+    /// where they come otherwise.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub without: Vec<String>,
 }
@@ -268,6 +270,59 @@ impl BundleConfiguration {
             architectures: architectures(),
             without: Vec::new(),
         }
+    }
+
+    /// A file of versions for this Kubernetes release, with all that can be said in it and why: something to start from.
+    /// Read again, it says the same as [`BundleConfiguration::of`].
+    pub fn example(kubernetes: Version) -> String {
+        let all = BundleConfiguration::of(kubernetes);
+        let BundleConfiguration {
+            etcd,
+            containerd,
+            runc,
+            cni_plugins,
+            flannel,
+            ..
+        } = &all;
+        let wanted = match kubeadm_defaults(kubernetes) {
+            Some((coredns, pause)) => {
+                format!("# coredns: {{version: {coredns}}}\n# pause: {{version: {pause}}}")
+            }
+            None => "# coredns: {version: …}\n# pause: {version: …}".to_owned(),
+        };
+        format!(
+            "\
+# What a bundle is to hold. Only `kubernetes` must be said; for all else this is what would be taken.
+apiVersion: {API_VERSION}
+kind: {CONFIGURATION}
+kubernetes: {{version: {kubernetes}}}
+etcd: {{version: {}}}
+containerd: {{version: {}}}
+runc: {{version: {}}}
+cniPlugins: {{version: {}}}
+flannel: {{version: {}}}
+
+# For which machines: amd64, arm64.
+architectures: [amd64]
+
+# CoreDNS and pause are those that kubeadm of this Kubernetes asks for, unless said:
+{wanted}
+
+# What holds the API's address, where that is an address of no host: an image with /usr/sbin/keepalived in it, from its
+# registry or, with `from`, from an OCI layout (folder or tar) beside this file. Clusters with a balancer need none.
+# vip: {{image: klusterkit.dev/keepalived:2.2.7, from: keepalived.tar}}
+
+# Folders with etcdadm and nodeadm for the hosts, beside this file; else those beside cctl's own program.
+# nodeTools: {{amd64: tools/amd64, arm64: tools/arm64}}
+
+# Further images, by their full references.
+# images: [registry.example/team/app:1.0]
+
+# What is to be left out: etcd, kubernetes, containerd, runc, cni-plugins, flannel, etcdadm, nodeadm.
+# without: [flannel]
+",
+            etcd.version, containerd.version, runc.version, cni_plugins.version, flannel.version
+        )
     }
 
     /// Whether a component is to be left out.

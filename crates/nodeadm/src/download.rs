@@ -38,8 +38,10 @@ pub(crate) fn run(context: &mut Context, args: &DownloadArgs) -> Result<(), Erro
     let configuration = &mut versions.configuration;
     configuration.architectures = vec![architecture().to_owned()];
     configuration.node_tools.clear();
-    if !configuration.is_without("etcd") {
-        configuration.without.push("etcd".to_owned());
+    for other in ["etcd", "etcdadm", "nodeadm"] {
+        if !configuration.is_without(other) {
+            configuration.without.push(other.to_owned());
+        }
     }
     let mirrors: Result<Vec<Mirror>, _> = args.mirrors.iter().map(|text| text.parse()).collect();
     let (whole, work) = (
@@ -68,6 +70,7 @@ pub(crate) fn run(context: &mut Context, args: &DownloadArgs) -> Result<(), Erro
         trust_upstream: args.trust_upstream,
         update_pins: false,
         tools_version: env!("CARGO_PKG_VERSION").to_owned(),
+        tools: std::collections::BTreeMap::new(),
         work: Some(work),
         output: Output::Folder(whole.clone()),
     };

@@ -99,6 +99,34 @@ fn pins_are_written_behind_the_admins_part_and_nothing_else_changes() {
 }
 
 #[test]
+fn the_example_says_what_would_be_taken() {
+    for version in [Version::new(1, 37, 2), Version::new(1, 36, 3)] {
+        let text = BundleConfiguration::example(version);
+        let file = parse(&text).unwrap();
+        assert_eq!(file.configuration, BundleConfiguration::of(version));
+        // What stands behind the marks is good, too.
+        let mut all = String::new();
+        for line in text.lines() {
+            let said = line.strip_prefix("# ").unwrap_or(line);
+            let field = said.split_once(": ").is_some_and(|(name, _)| {
+                !name.contains(' ') && name.starts_with(char::is_lowercase)
+            });
+            all.push_str(if field { said } else { line });
+            all.push('\n');
+        }
+        let file = parse(&all).unwrap();
+        assert_eq!(
+            file.configuration.vip.unwrap().from.unwrap(),
+            Path::new("keepalived.tar")
+        );
+        assert_eq!(file.configuration.without, ["flannel"]);
+        let (coredns, pause) = kubeadm_defaults(version).unwrap();
+        assert_eq!(file.configuration.coredns.unwrap().version, coredns);
+        assert_eq!(file.configuration.pause.unwrap().version, pause);
+    }
+}
+
+#[test]
 fn mistakes_are_named() {
     let error = |text: &str| {
         let error = parse(text).unwrap_err();

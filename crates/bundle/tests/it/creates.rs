@@ -1,5 +1,6 @@
 //! A whole bundle from a file of versions and mirrors.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use bundle::create::{Create, CreateError, Output, create};
@@ -64,7 +65,7 @@ fn upstream(dir: &Path) -> Create {
         .unwrap();
     std::fs::create_dir(dir.join("dist")).unwrap();
     for tool in ["etcdadm", "nodeadm"] {
-        std::fs::write(dir.join("dist").join(tool), tool).unwrap();
+        std::fs::write(dir.join("dist").join(tool), program(tool, 0x3e)).unwrap();
     }
     std::fs::write(dir.join("versions.yaml"), VERSIONS).unwrap();
     Create {
@@ -75,9 +76,18 @@ fn upstream(dir: &Path) -> Create {
         trust_upstream: false,
         update_pins: false,
         tools_version: "0.1.0".into(),
+        tools: BTreeMap::new(),
         work: None,
         output: Output::Archive(dir.join("bundle.tar")),
     }
+}
+
+/// What a program for a machine looks like from outside.
+fn program(name: &str, machine: u8) -> Vec<u8> {
+    let mut bytes = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x03\0".to_vec();
+    bytes.extend([machine, 0]);
+    bytes.extend(name.as_bytes());
+    bytes
 }
 
 fn make(dir: &Path, how: &Create) -> Result<bundle::create::Created, CreateError> {
@@ -196,9 +206,21 @@ fn what_is_missing_is_named() {
             .ends_with("dist/nodeadm does not exist: the node tools for amd64 are wanted there"),
         "{error}"
     );
+    std::fs::write(dir.path().join("dist/nodeadm"), program("nodeadm", 0xb7)).unwrap();
+    let error = make(dir.path(), &how).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .ends_with("dist/nodeadm is no program for amd64"),
+        "{error}"
+    );
+    let text = VERSIONS.replace("nodeTools: {amd64: dist}\n", "");
+    std::fs::write(dir.path().join("versions.yaml"), text).unwrap();
+    let error = make(dir.path(), &how).unwrap_err();
+    insta::assert_snapshot!(error, @"no folder is known that has the node tools for amd64");
     let text = VERSIONS.replace("keepalived:2.2.7", "keepalived:3");
     std::fs::write(dir.path().join("versions.yaml"), text).unwrap();
-    std::fs::write(dir.path().join("dist/nodeadm"), "nodeadm").unwrap();
+    std::fs::write(dir.path().join("dist/nodeadm"), program("nodeadm", 0x3e)).unwrap();
     let error = make(dir.path(), &how).unwrap_err();
     assert!(
         error

@@ -34,7 +34,7 @@ impl Context {
         Self {
             format: common.output,
             environment: environment.clone(),
-            progress: Progress::new(common.output, quiet),
+            progress: Progress::new(common.output, quiet, environment.terminal),
         }
     }
 
@@ -106,6 +106,7 @@ impl Context {
     }
 
     pub(crate) fn finish(&mut self) {
+        self.progress.end_live();
         let _ = std::io::stderr().flush();
     }
 

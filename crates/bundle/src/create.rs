@@ -132,6 +132,18 @@ pub struct Create {
     pub output: Output,
 }
 
+impl Create {
+    /// The folder in which what was fetched waits.
+    pub fn work_folder(&self) -> PathBuf {
+        let output = self.output.path();
+        let beside = || {
+            let name = output.file_name().unwrap_or_default().to_string_lossy();
+            output.with_file_name(format!(".{name}.partial"))
+        };
+        self.work.clone().unwrap_or_else(beside)
+    }
+}
+
 /// A bundle that was made.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Created {
@@ -158,11 +170,7 @@ pub fn create(
     progress: ProgressFn<'_>,
 ) -> Result<Created, CreateError> {
     let output = how.output.path();
-    let beside = || {
-        let name = output.file_name().unwrap_or_default().to_string_lossy();
-        output.with_file_name(format!(".{name}.partial"))
-    };
-    let work = how.work.clone().unwrap_or_else(beside);
+    let work = how.work_folder();
     let fetcher = Fetcher::new(&how.sources, &work)?;
     let mut maker = Maker {
         versions,

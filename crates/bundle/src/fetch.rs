@@ -99,6 +99,45 @@ pub enum FetchError {
     Draft(#[from] Box<DraftError>),
 }
 
+impl FetchError {
+    /// Whether something came that is not what was pinned or published.
+    pub fn is_mismatch(&self) -> bool {
+        match self {
+            FetchError::Digest { .. }
+            | FetchError::Pin { .. }
+            | FetchError::Registry(RegistryError::Digest { .. }) => true,
+            _ => matches!(self.http(), Some(HttpError::Digest { .. })),
+        }
+    }
+
+    /// Whether no place has it.
+    pub fn is_not_there(&self) -> bool {
+        match self {
+            FetchError::NotMirrored { .. }
+            | FetchError::Registry(RegistryError::NoPlatform { .. }) => true,
+            _ => self.http().is_some_and(HttpError::is_not_found),
+        }
+    }
+
+    /// Whether a place did not answer.
+    pub fn is_out_of_reach(&self) -> bool {
+        let http = self.http();
+        matches!(
+            http,
+            Some(HttpError::Request { .. } | HttpError::Broken { .. })
+        )
+    }
+
+    fn http(&self) -> Option<&HttpError> {
+        match self {
+            FetchError::Http(error) | FetchError::Registry(RegistryError::Http(error)) => {
+                Some(error)
+            }
+            _ => None,
+        }
+    }
+}
+
 /// Where to fetch from.
 #[derive(Debug, Clone, Default)]
 pub struct Sources {

@@ -227,6 +227,14 @@ pub enum Get {
 /// What to do with a bundle.
 #[derive(Debug, Subcommand)]
 pub enum Bundle {
+    /// Make a bundle of what a file of versions asks for
+    Create(CreateBundle),
+    /// Print a file of versions to start from
+    Versions {
+        /// The Kubernetes release [default: the newest that is known]
+        #[arg(long, value_name = "VERSION")]
+        kubernetes_version: Option<api::Version>,
+    },
     /// List what is in a bundle
     Inspect {
         /// The bundle: a folder or a tar
@@ -244,6 +252,47 @@ pub enum Bundle {
         /// The folder; made, or empty
         folder: PathBuf,
     },
+}
+
+/// Options of `bundle create`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Mirrors, asked in the order in which they are given; upstream is not asked for what a mirror stands for:
+  https://mirror.example/root         release files, as <root>/<upstream's host>/<path>
+  ./folder                            the same as files below a folder, or an OCI layout with images
+  oci://registry.example/prefix       images of all registries, as <prefix>/<upstream's host>/<repository>
+  registry.k8s.io=oci://r.example/k   images of that registry, as <k>/<repository>; oci+http:// without TLS
+
+Examples:
+  cctl bundle versions > versions.yaml                        a file to start from
+  cctl bundle create -f versions.yaml --update-pins b.tar     the first time: digests go into the file
+  cctl bundle create -f versions.yaml b.tar                   from then on: only what was pinned
+  cctl bundle create -f versions.yaml --mirror https://mirror.example/root --mirror oci://registry.example b.tar")]
+pub struct CreateBundle {
+    /// The file of versions
+    #[arg(short, long, value_name = "FILE")]
+    pub file: PathBuf,
+    /// Where the bundle goes: one file where the name ends in .tar, else a folder
+    #[arg(value_name = "BUNDLE")]
+    pub bundle: PathBuf,
+    /// Fetch from here instead of upstream: a URL, a folder, an OCI layout or a registry; may be repeated (see below)
+    #[arg(long = "mirror", value_name = "MIRROR")]
+    pub mirrors: Vec<String>,
+    /// The certificate authorities (PEM) of the mirrors, or of upstream where there is no mirror
+    #[arg(long, value_name = "FILE")]
+    pub ca_file: Option<PathBuf>,
+    /// A proxy for upstream's places, as http://proxy:3128
+    #[arg(long, value_name = "URL")]
+    pub proxy: Option<String>,
+    /// Take what upstream has now, whatever was pinned, and write its digests into the file
+    #[arg(long)]
+    pub update_pins: bool,
+    /// Take what upstream has where no digest is pinned
+    #[arg(long)]
+    pub trust_upstream: bool,
+    /// Where what was fetched waits and stays for the next bundle [default: beside the bundle until that is made]
+    #[arg(long, value_name = "FOLDER")]
+    pub work: Option<PathBuf>,
 }
 
 fn role(text: &str) -> Result<api::Role, String> {

@@ -59,6 +59,9 @@ pub enum Error {
     /// No bundle, and hosts lack something.
     #[error("hosts lack what a bundle would bring: {0}")]
     NoBundle(String),
+    /// A bundle cannot be made.
+    #[error(transparent)]
+    Create(Box<bundle::create::CreateError>),
     /// A bundle cannot be read.
     #[error(transparent)]
     Layout(#[from] bundle::LayoutError),
@@ -150,6 +153,12 @@ impl fmt::Display for Failure {
     }
 }
 
+impl From<bundle::create::CreateError> for Error {
+    fn from(error: bundle::create::CreateError) -> Self {
+        Self::Create(Box::new(error))
+    }
+}
+
 fn because(causes: &[String]) -> String {
     causes.iter().map(|cause| format!(": {cause}")).collect()
 }
@@ -200,6 +209,7 @@ impl Explain for Error {
             Self::Ssh(ssh::Error::Option { .. }) => Kind::Usage,
             Self::Ssh(error) if error.is_unreachable() => Kind::Unreachable,
             Self::Tool { code: 3, .. } => Kind::Preflight,
+            Self::Create(error) => crate::bundle::kind(error),
             Self::Faults(_) | Self::Usage(_) | Self::NoMachine(_) => Kind::Usage,
             Self::Preflight(_)
             | Self::NotInBundle { .. }
@@ -227,6 +237,7 @@ impl Explain for Error {
             Self::State(error) => error.hint().into_iter().collect(),
             Self::Ssh(error) => error.hint().into_iter().collect(),
             Self::Tool { hints, .. } => hints.clone(),
+            Self::Create(error) => crate::bundle::hints(error),
             Self::Preflight(checks) => {
                 let mut hints: Vec<String> = checks
                     .iter()

@@ -9,6 +9,7 @@ use crate::{Cni, Endpoint, Metadata, Version};
 
 /// A whole cluster, as the admin writes it down.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ClusterConfiguration {
     /// `klusterkit.dev/v1alpha1`.
@@ -41,6 +42,7 @@ pub struct ClusterConfiguration {
 
 /// A program at a version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Versioned {
     /// As `v1.37.2`.
@@ -50,6 +52,7 @@ pub struct Versioned {
 /// `none`, `keepalived`, or keepalived with details. By default keepalived holds an address that no machine has, and
 /// nobody holds a name or a machine's own address.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(untagged)]
 pub enum VipSetting {
     /// Decided from the endpoint.
@@ -63,6 +66,7 @@ pub enum VipSetting {
 
 /// keepalived's details.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Vip {
     /// The network interface on the control planes; that of the default route unless said.
@@ -75,6 +79,7 @@ pub struct Vip {
 
 /// The networks inside the cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Network {
     /// Where pods get addresses.
@@ -100,6 +105,7 @@ impl Default for Network {
 
 /// How hosts are reached over SSH.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Ssh {
     /// The user; others than root need `sudo -n`.
@@ -141,6 +147,7 @@ pub enum Role {
 
 /// A host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Machine {
     /// Its address, which the other machines reach it by, too.

@@ -11,6 +11,7 @@ use crate::{
 
 /// Name and annotations.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Metadata {
     /// The name; empty when a default fits.

@@ -12,6 +12,7 @@ use crate::{API_VERSION, Metadata, Version};
 
 /// A member of an etcd cluster. What is not said has a default that etcdadm prints (`etcdadm config print`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct EtcdConfiguration {
     /// `klusterkit.dev/v1alpha1`.
@@ -91,6 +92,7 @@ impl Default for EtcdConfiguration {
 
 /// A member that is known to join, too.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ExpectedMember {
     /// Its name.

@@ -18,6 +18,8 @@ mod etcd;
 mod merge;
 mod node;
 mod result;
+#[cfg(test)]
+mod schema;
 mod secret;
 mod version;
 pub mod yaml;

@@ -10,6 +10,7 @@ use crate::{API_VERSION, Endpoint, Metadata, Network, Role, Version};
 
 /// A Kubernetes node. What is not said has a default that nodeadm prints (`nodeadm config print`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct NodeConfiguration {
     /// `klusterkit.dev/v1alpha1`.
@@ -94,6 +95,7 @@ impl Default for NodeConfiguration {
 
 /// keepalived as one control plane runs it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct NodeVip {
     /// The address that it holds together with its peers.
@@ -114,6 +116,7 @@ pub struct NodeVip {
 
 /// The etcd cluster that a control plane uses.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct NodeEtcd {
     /// Client URLs; the member on this host unless said.
@@ -142,6 +145,7 @@ impl Default for NodeEtcd {
 
 /// Who connects pods.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Cni {
     /// flannel, applied by nodeadm.

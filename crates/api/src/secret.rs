@@ -35,6 +35,7 @@ impl fmt::Debug for Secret {
 /// `ca.crt`, `server.key` for etcdadm; `ca.key`, `etcd/ca.crt`, `sa.pub` for nodeadm. Each tool refuses names that
 /// it does not know.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Credentials {
     /// `klusterkit.dev/v1alpha1`.

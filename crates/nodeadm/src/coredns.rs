@@ -1,6 +1,15 @@
-//! CoreDNS on hosts without a resolver.
+//! What CoreDNS is told beyond kubeadm's own: how to run on hosts without a resolver, and to be looked at often.
 
 use serde_json::{Value, json};
+
+/// What kubeadm lays over CoreDNS' Deployment (its patch target `corednsdeployment`). Kubernetes looks at a new pod every
+/// 10 s by default, which a cluster waits for when it is made; a pod counts as gone after 30 s without an answer, as before.
+#[must_use]
+pub(crate) fn deployment_patch() -> Value {
+    let probe = json!({"periodSeconds": 1, "failureThreshold": 30});
+    let container = json!({"name": "coredns", "readinessProbe": probe});
+    json!({"spec": {"template": {"spec": {"containers": [container]}}}})
+}
 
 /// CoreDNS' configuration, as a ConfigMap, for a cluster whose hosts have no resolver: kubeadm's own without the
 /// plugin `forward`, which ends CoreDNS when /etc/resolv.conf names nobody. kubeadm keeps a configuration that it finds.

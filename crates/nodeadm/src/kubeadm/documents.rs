@@ -225,6 +225,7 @@ pub(crate) fn init_documents(settings: &Settings, token: &str) -> String {
                 "bindPort": port.parse::<u16>().unwrap_or(6443),
             },
             "nodeRegistration": node_registration(settings),
+            "patches": {"directory": paths::PATCHES},
         }),
     );
     let kubelet = with_users(
@@ -398,6 +399,9 @@ conntrack: {maxPerCore: 0, min: 0}
               }
             ],
             "ignorePreflightErrors": []
+          },
+          "patches": {
+            "directory": "/var/lib/nodeadm/patches"
           }
         }
         ---

@@ -188,6 +188,7 @@ fn init_makes_a_control_plane_and_a_second_run_nothing() {
     write-pki: write /etc/kubernetes/pki/ca.key
     write-pki: write /etc/kubernetes/pki/sa.key
     write-kubeadm-configuration: write /var/lib/nodeadm/kubeadm.json
+    write-kubeadm-configuration: write /var/lib/nodeadm/patches/corednsdeployment+strategic.json
     run-kubeadm-preflight: run /opt/bin/kubeadm init phase preflight --config /var/lib/nodeadm/kubeadm.json
     make-certificates: run /opt/bin/kubeadm init phase certs all --config /var/lib/nodeadm/kubeadm.json
     make-kubeconfigs: run /opt/bin/kubeadm init phase kubeconfig all --config /var/lib/nodeadm/kubeadm.json

@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use host::Phase;
-use serde_json::json;
+use host::{Inspect, Phase};
+use serde_json::{Value, json};
 
 use super::plan_file;
 use crate::change::Change;
-use crate::{Error, Node, bootstrap_token, kubeadm, paths};
+use crate::{Error, Node, bootstrap_token, coredns, kubeadm, paths};
 
 /// See the module.
 pub struct WriteKubeadmConfiguration;
@@ -30,12 +30,14 @@ impl Phase<Node> for WriteKubeadmConfiguration {
             .and_then(|text| kubeadm::token_in(&text));
         if settings.is_master() {
             let token = earlier.unwrap_or_else(bootstrap_token::draw);
-            return plan_file(
+            let configuration = kubeadm::init_documents(settings, &token);
+            let mut plan = plan_file(seen, path, 0o600, &configuration)?;
+            plan.extend(plan_patch(
                 seen,
-                path,
-                0o600,
-                &kubeadm::init_documents(settings, &token),
-            );
+                "corednsdeployment+strategic.json",
+                &coredns::deployment_patch(),
+            )?);
+            return Ok(plan);
         }
         let handed = settings
             .credentials
@@ -56,13 +58,14 @@ impl Phase<Node> for WriteKubeadmConfiguration {
             &kubeadm::join_documents(settings, &token),
         )?;
         let patch = kubeadm::kubelet_patch(settings).unwrap_or_else(|| json!({}));
-        let patch_path = Path::new(paths::PATCHES).join("kubeletconfiguration+merge.json");
-        plan.extend(plan_file(
-            seen,
-            &patch_path,
-            0o600,
-            &format!("{patch:#}\n"),
-        )?);
+        let name = "kubeletconfiguration+merge.json";
+        plan.extend(plan_patch(seen, name, &patch)?);
         Ok(plan)
     }
+}
+
+/// One of kubeadm's patches: its name tells kubeadm what it is for, and how it is laid over.
+fn plan_patch(seen: &dyn Inspect, name: &str, patch: &Value) -> Result<Vec<Change>, Error> {
+    let path = Path::new(paths::PATCHES).join(name);
+    plan_file(seen, &path, 0o600, &format!("{patch:#}\n"))
 }

@@ -11,7 +11,7 @@ use etcd_client::{Certificate, ConnectOptions, Identity, MemberAddOptions, TlsOp
 
 use crate::error::Code;
 use crate::{
-    Change, Cluster, Credentials, Error, Member, MemberStatus, Membership, Observe, Waits,
+    Change, Cluster, Credentials, Error, Member, MemberStatus, Membership, Observe, Probe, Waits,
 };
 
 /// How long to wait for a TCP connection and the TLS handshake.
@@ -185,6 +185,14 @@ impl Observe for Client {
         self.call(endpoint, credentials, "read", |mut client| async move {
             client.get("health", None).await.map(drop)
         })
+    }
+
+    fn probe(&self, endpoint: &str, credentials: &Credentials) -> Result<Probe, Error> {
+        crate::probe::probe(endpoint, credentials)
+    }
+
+    fn reaches(&self, url: &str) -> Result<(), Error> {
+        crate::probe::connect(url).map(drop)
     }
 }
 

@@ -17,6 +17,7 @@ mod client;
 mod error;
 mod model;
 mod picture;
+mod probe;
 pub mod settings;
 
 pub use change::{Change, Waits};
@@ -24,6 +25,7 @@ pub use client::Client;
 pub use error::Error;
 pub use model::{Credentials, Member, MemberStatus, Membership, hex_id};
 pub use picture::Picture;
+pub use probe::Probe;
 pub use settings::{Feature, Settings, environment};
 
 /// Asks a cluster. Nothing here changes it.
@@ -48,6 +50,18 @@ pub trait Observe {
     /// # Errors
     /// [`Error`], when it does not.
     fn healthy(&self, endpoint: &str, credentials: &Credentials) -> Result<(), Error>;
+
+    /// What the member's certificate and clock are, asked in a way that large packets must come through.
+    ///
+    /// # Errors
+    /// [`Error`]; [`Error::Timeout`] when the connection stands and no answer comes.
+    fn probe(&self, endpoint: &str, credentials: &Credentials) -> Result<Probe, Error>;
+
+    /// Whether somebody accepts connections at this URL, a peer's for example.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`].
+    fn reaches(&self, url: &str) -> Result<(), Error>;
 }
 
 /// Changes a cluster: one change at a time.

@@ -7,7 +7,9 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use crate::{Change, Cluster, Credentials, Error, Member, MemberStatus, Membership, Observe};
+use crate::{
+    Change, Cluster, Credentials, Error, Member, MemberStatus, Membership, Observe, Probe,
+};
 
 /// A cluster that changes only in our eyes.
 #[derive(Clone, Default)]
@@ -24,6 +26,9 @@ struct State {
     /// Endpoints that are to be taken for healthy.
     healthy: BTreeSet<String>,
     statuses: BTreeMap<String, MemberStatus>,
+    probes: BTreeMap<String, Result<Probe, Error>>,
+    /// URLs at which nobody accepts connections.
+    cut_off: BTreeSet<String>,
     /// Learners that are not in sync, with how often they still say so.
     lagging: BTreeMap<u64, u32>,
     max_learners: Option<usize>,
@@ -61,6 +66,19 @@ impl Picture {
             .insert(endpoint.to_owned(), status);
     }
 
+    /// What a look at the member behind `endpoint` tells from now on; until said, nothing remarkable.
+    pub fn set_probe(&self, endpoint: &str, probe: Result<Probe, Error>) {
+        self.state
+            .borrow_mut()
+            .probes
+            .insert(endpoint.to_owned(), probe);
+    }
+
+    /// Nobody accepts connections at `url` from now on.
+    pub fn cut_off(&self, url: &str) {
+        self.state.borrow_mut().cut_off.insert(url.to_owned());
+    }
+
     /// How many learners the cluster allows; as many as you like until said.
     pub fn set_max_learners(&self, max: usize) {
         self.state.borrow_mut().max_learners = Some(max);
@@ -92,10 +110,7 @@ impl Picture {
             Some(base) => base.members(endpoints, credentials)?,
             None => {
                 let endpoint = endpoints.first().cloned().ok_or(Error::NoEndpoint)?;
-                return Err(Error::Unreachable {
-                    endpoint,
-                    detail: "nobody is there".to_owned(),
-                });
+                return Err(Self::nobody(&endpoint));
             }
         };
         self.state.borrow_mut().membership = Some(membership);
@@ -124,10 +139,7 @@ impl Observe for Picture {
                 base.status(endpoint, credentials)?
             }
             _ => {
-                return Err(Error::Unreachable {
-                    endpoint: endpoint.to_owned(),
-                    detail: "nobody is there".to_owned(),
-                });
+                return Err(Self::nobody(endpoint));
             }
         };
         status.leader = state.leader.unwrap_or(status.leader);
@@ -140,10 +152,31 @@ impl Observe for Picture {
         }
         match &self.base {
             Some(base) => base.healthy(endpoint, credentials),
-            None => Err(Error::Unreachable {
-                endpoint: endpoint.to_owned(),
-                detail: "nobody is there".to_owned(),
-            }),
+            None => Err(Self::nobody(endpoint)),
+        }
+    }
+
+    fn probe(&self, endpoint: &str, credentials: &Credentials) -> Result<Probe, Error> {
+        match (self.state.borrow().probes.get(endpoint), &self.base) {
+            (Some(probe), _) => probe.clone(),
+            (None, Some(base)) => base.probe(endpoint, credentials),
+            (None, None) => Ok(Probe::default()),
+        }
+    }
+
+    fn reaches(&self, url: &str) -> Result<(), Error> {
+        if self.state.borrow().cut_off.contains(url) {
+            return Err(Self::nobody(url));
+        }
+        self.base.as_ref().map_or(Ok(()), |base| base.reaches(url))
+    }
+}
+
+impl Picture {
+    fn nobody(endpoint: &str) -> Error {
+        Error::Unreachable {
+            endpoint: endpoint.to_owned(),
+            detail: "nobody is there".to_owned(),
         }
     }
 }

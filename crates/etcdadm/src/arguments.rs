@@ -8,6 +8,8 @@ use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use cli::{Common, VersionArgs};
 
+use crate::examples;
+
 /// Makes, grows, shrinks and resets a secure etcd cluster, on its hosts
 #[derive(Debug, Parser)]
 #[command(
@@ -34,26 +36,34 @@ pub struct Arguments {
 #[derive(Debug, Subcommand)]
 pub enum Verb {
     /// Begin a cluster with this host as its first member
+    #[command(after_help = examples::INIT)]
     Init(InitArgs),
     /// Make this host a member of a cluster that exists
+    #[command(after_help = examples::JOIN)]
     Join(JoinArgs),
     /// Leave the cluster, set the data aside and remove what was installed
+    #[command(after_help = examples::RESET)]
     Reset(ResetArgs),
     /// Print this host's member
+    #[command(after_help = examples::INFO)]
     Info,
     /// Print all members of the cluster and how they are; exits with 1 unless all are healthy
+    #[command(after_help = examples::STATUS)]
     Status,
     /// Print the configuration that init or join would use, with all that is not said filled in
+    #[command(after_help = examples::CONFIG)]
     Config {
         /// What to print.
         #[command(subcommand)]
         what: ConfigVerb,
     },
     /// Bring an etcd release into this host's store, so that init and join need no network
+    #[command(after_help = examples::DOWNLOAD)]
     Download(DownloadArgs),
     /// Print the version of etcdadm
     Version(VersionArgs),
     /// Print a shell's completion script
+    #[command(after_help = examples::COMPLETION)]
     Completion {
         /// The shell.
         shell: Shell,
@@ -129,6 +139,30 @@ pub struct MemberArgs {
     /// Print what would be changed, and change nothing
     #[arg(long)]
     pub dry_run: bool,
+
+    /// What scripts for the older tool say.
+    #[command(flatten)]
+    pub older: OlderArgs,
+}
+
+/// Flags of the older tool that say nothing new here: scripts that have them go on working.
+#[derive(Debug, Clone, Args, Default)]
+pub struct OlderArgs {
+    /// Joining waits for what passes in any case
+    #[arg(long, hide = true, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    pub retry: Option<bool>,
+
+    /// Downloads have limits of their own, and go on where they were cut off
+    #[arg(long, hide = true, value_name = "DURATION")]
+    pub download_connect_timeout: Option<String>,
+
+    /// systemd is what there is
+    #[arg(long, hide = true, value_name = "NAME", default_value = "systemd", value_parser = ["systemd"])]
+    pub init_system: String,
+
+    /// A snapshot is restored by a verb of its own
+    #[arg(long, hide = true, value_name = "FILE")]
+    pub snapshot: Option<PathBuf>,
 }
 
 /// Arguments of `init`.

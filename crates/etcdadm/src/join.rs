@@ -10,8 +10,8 @@ use host::{Local, Phase};
 
 use crate::arguments::{JoinArgs, JoinPhase};
 use crate::phases::{
-    AddLearner, AwaitHealth, Begin, CheckHost, FetchRelease, InstallBinaries, IssueCertificates,
-    PromoteMember, RecordMember, StartMember, WriteConfiguration, WriteEtcdctl,
+    AddLearner, AwaitHealth, Begin, CheckCluster, CheckHost, FetchRelease, InstallBinaries,
+    IssueCertificates, PromoteMember, RecordMember, StartMember, WriteConfiguration, WriteEtcdctl,
 };
 use crate::verbs::{configure, member_result, print_member, tool, with_machine};
 use crate::{Configuration, Error, Machine};
@@ -35,6 +35,7 @@ pub(crate) fn phases<'a>(configuration: &Configuration) -> Vec<Box<dyn Phase<Mac
             begin,
         }),
         Box::new(WriteEtcdctl(configuration)),
+        Box::new(CheckCluster(configuration)),
         Box::new(AddLearner(configuration)),
         Box::new(WriteConfiguration {
             configuration,

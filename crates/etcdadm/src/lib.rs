@@ -15,6 +15,7 @@ mod arguments;
 mod configuration;
 mod download;
 mod error;
+mod examples;
 mod facts;
 mod fetch;
 mod info;

@@ -1,6 +1,6 @@
 //! The verbs, one a file, each with its list of phases.
 
-use crate::{download, info, init, join, reset, status};
+use crate::{download, examples, info, init, join, reset, status};
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -42,14 +42,15 @@ pub(crate) fn command() -> clap::Command {
         let phases: Vec<_> = phases.iter().map(AsRef::as_ref).collect();
         format!("Phases, in this order:\n{}", cli::list_phases(&phases))
     };
+    let with = |examples: &str, phases: &str| format!("{examples}\n\n{phases}");
     let (init, join) = (help(init::phases(&nobody)), help(join::phases(&nobody)));
     Arguments::command()
         .mut_subcommand("init", |verb| {
-            verb.after_help(init.clone())
+            verb.after_help(with(examples::INIT, &init))
                 .mut_subcommand("phase", |phase| phase.after_help(init))
         })
         .mut_subcommand("join", |verb| {
-            verb.after_help(join.clone())
+            verb.after_help(with(examples::JOIN, &join))
                 .mut_subcommand("phase", |phase| phase.after_help(join))
         })
 }
@@ -122,6 +123,12 @@ pub(crate) fn configure(
         (None, None) => older::configuration(&seen)?.unwrap_or_default(),
     };
     let args = args.clone();
+    if let Some(file) = args.older.snapshot {
+        return Err(
+            cli::Error::usage("a snapshot is restored by a verb of its own")
+                .hint(format!("run `etcdadm restore {}`", file.display())),
+        );
+    }
     if let Some(name) = args.name {
         document.metadata.name = name;
     }

@@ -22,6 +22,7 @@ fn host() -> tempfile::TempDir {
         "     |-- 10.77.0.11\n        /32 host LOCAL\n",
     );
     put("run/systemd/system/keep", "");
+    std::fs::create_dir_all(root.path().join("var/lib")).unwrap();
     put(
         "var/cache/etcdadm/etcd/v3.7.3/etcd-v3.7.3-linux-amd64.tar.gz",
         "a release",
@@ -149,6 +150,133 @@ fn files_that_are_written_can_be_seen() {
         String::from_utf8_lossy(&again.stdout),
         "nothing to change\n"
     );
+}
+
+/// All below `folder` but what the test put there: path, mode, digest of what does not differ from run to run.
+fn tree(root: &Path) -> String {
+    use std::os::unix::fs::MetadataExt;
+    let mut text = String::new();
+    for path in walk(root) {
+        let path = Path::new(&path);
+        let name = path.strip_prefix(root).unwrap().display().to_string();
+        let ours = ["etc", "opt", "var/lib"];
+        if !ours.iter().any(|folder| name.starts_with(folder)) {
+            continue;
+        }
+        let meta = path.symlink_metadata().unwrap();
+        let what = if meta.is_symlink() {
+            format!("-> {}", std::fs::read_link(path).unwrap().display())
+        } else if meta.is_dir() {
+            "folder".to_owned()
+        } else if name.contains("/pki/") || name.ends_with("journal") || name.ends_with("lock") {
+            "differs".to_owned()
+        } else {
+            let content = std::fs::read_to_string(path).unwrap();
+            let told = content.lines().filter(|line| !line.contains("TOKEN"));
+            let content = told.collect::<Vec<_>>().join("\n");
+            host::Digest::of(content.as_bytes()).to_string()[..8].to_owned()
+        };
+        text += &format!("{name} {:04o} {what}\n", meta.mode() & 0o7777);
+    }
+    text
+}
+
+#[test]
+fn the_tree_that_init_writes() {
+    let root = host();
+    let phases = ["record-member", "certificates", "etcdctl", "configure"];
+    let words: Vec<&str> = ["init", "phase"]
+        .into_iter()
+        .chain(phases)
+        .chain(["--quiet"])
+        .collect();
+    let output = etcdadm(root.path(), &words);
+    assert!(output.status.success(), "{}", shown(&output, root.path()));
+    let written = tree(root.path());
+    insta::assert_snapshot!(written, @"
+    etc 0755 folder
+    etc/etcd 0755 folder
+    etc/etcd/etcd.env 0600 66cba35c
+    etc/etcd/etcdctl.env 0600 87e092c7
+    etc/etcd/pki 0755 folder
+    etc/etcd/pki/apiserver-etcd-client.crt 0644 differs
+    etc/etcd/pki/apiserver-etcd-client.key 0600 differs
+    etc/etcd/pki/ca.crt 0644 differs
+    etc/etcd/pki/ca.key 0600 differs
+    etc/etcd/pki/etcdctl-etcd-client.crt 0644 differs
+    etc/etcd/pki/etcdctl-etcd-client.key 0600 differs
+    etc/etcd/pki/peer.crt 0644 differs
+    etc/etcd/pki/peer.key 0600 differs
+    etc/etcd/pki/server.crt 0644 differs
+    etc/etcd/pki/server.key 0600 differs
+    etc/systemd 0755 folder
+    etc/systemd/system 0755 folder
+    etc/systemd/system/etcd.service 0644 2f16f892
+    etc/systemd/system/multi-user.target.wants 0755 folder
+    etc/systemd/system/multi-user.target.wants/etcd.service 0777 -> /etc/systemd/system/etcd.service
+    opt 0755 folder
+    opt/bin 0755 folder
+    opt/bin/etcdctl.sh 0755 740737a1
+    var/lib 0755 folder
+    var/lib/etcd 0700 folder
+    var/lib/etcdadm 0700 folder
+    var/lib/etcdadm/journal 0600 differs
+    var/lib/etcdadm/lock 0600 differs
+    var/lib/etcdadm/member.json 0644 9b6e25c1
+    ");
+    let again = etcdadm(root.path(), &words);
+    assert_eq!(
+        String::from_utf8_lossy(&again.stdout),
+        "nothing to change\n"
+    );
+    assert_eq!(tree(root.path()), written);
+}
+
+#[test]
+fn every_verb_has_examples() {
+    let root = host();
+    for verb in [
+        "init",
+        "join",
+        "reset",
+        "info",
+        "status",
+        "config",
+        "download",
+        "completion",
+    ] {
+        let output = etcdadm(root.path(), &[verb, "--help"]);
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(
+            text.contains(&format!("Examples:\n  etcdadm {verb}")),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn flags_of_the_older_tool_still_mean_something() {
+    let root = host();
+    for words in [
+        ["--retry", "--download-connect-timeout=10s"].as_slice(),
+        &["--retry=false", "--init-system", "systemd"],
+    ] {
+        let words: Vec<&str> = ["init", "--dry-run", "--quiet"]
+            .into_iter()
+            .chain(words.iter().copied())
+            .collect();
+        let output = etcdadm(root.path(), &words);
+        assert!(output.status.success(), "{}", shown(&output, root.path()));
+    }
+    let output = etcdadm(root.path(), &["init", "--snapshot", "/root/etcd.db"]);
+    insta::assert_snapshot!(shown(&output, root.path()), @"
+    2
+    ---
+    usage error: a snapshot is restored by a verb of its own
+    hint: run `etcdadm restore /root/etcd.db`
+    ");
+    let output = etcdadm(root.path(), &["init", "--init-system", "kubelet"]);
+    assert_eq!(output.status.code(), Some(2));
 }
 
 #[test]

@@ -58,6 +58,17 @@ pub struct Stat {
     pub changed: i128,
 }
 
+/// A file system that something lies on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileSystem {
+    /// Bytes that can still be written by others than root.
+    pub free: u64,
+    /// Whether programs on it cannot be run.
+    pub no_exec: bool,
+    /// Whether nothing on it can be written.
+    pub read_only: bool,
+}
+
 /// A read-only question to a program of the host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Query {
@@ -222,6 +233,16 @@ pub trait Inspect {
     /// # Errors
     /// When it cannot be told.
     fn holds(&self, condition: &Condition) -> Result<bool, Error>;
+
+    /// What is known of the file system that `path` lies on, or will lie on once it is made; `None` where it cannot be
+    /// told, as of a host in memory.
+    ///
+    /// # Errors
+    /// [`Error::File`].
+    fn file_system(&self, path: &Path) -> Result<Option<FileSystem>, Error> {
+        let _ = path;
+        Ok(None)
+    }
 
     /// The folder that stands for the host's root: `/` on a running host.
     fn root(&self) -> &Path;

@@ -30,7 +30,7 @@ pub use atomic::{Pending, write_atomically};
 pub use change::{Change, Content, Run, UnitAction, Wait};
 pub use digest::{Digest, DigestError, HashingReader};
 pub use error::Error;
-pub use inspect::{Condition, Inspect, Kind, Output, Query, Stat, Unit, UnitActivity};
+pub use inspect::{Condition, FileSystem, Inspect, Kind, Output, Query, Stat, Unit, UnitActivity};
 pub use journal::{Journal, JournalError, Unfinished};
 pub use local::Local;
 pub use lock::{Lock, LockError};

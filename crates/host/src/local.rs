@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use crate::atomic::{sync_folder_of, write_atomically};
 use crate::{
-    Change, Condition, Digest, Error, Host, Inspect, Kind, Output, Query, Run, Stat, Unit,
-    UnitAction, UnitActivity, Wait, poll_until, process,
+    Change, Condition, Digest, Error, FileSystem, Host, Inspect, Kind, Output, Query, Run, Stat,
+    Unit, UnitAction, UnitActivity, Wait, poll_until, process,
 };
 
 /// The running host (`/`), or a folder that stands for one: files only, no units and programs.
@@ -359,6 +359,24 @@ impl Inspect for Local {
                 Ok(TcpStream::connect_timeout(address, Duration::from_millis(500)).is_ok())
             }
         }
+    }
+
+    fn file_system(&self, path: &Path) -> Result<Option<FileSystem>, Error> {
+        use nix::sys::statvfs::{FsFlags, statvfs};
+        for there in path.ancestors() {
+            match statvfs(&self.path(there)) {
+                Ok(found) => {
+                    return Ok(Some(FileSystem {
+                        free: found.blocks_available() * found.fragment_size(),
+                        no_exec: found.flags().contains(FsFlags::ST_NOEXEC),
+                        read_only: found.flags().contains(FsFlags::ST_RDONLY),
+                    }));
+                }
+                Err(nix::errno::Errno::ENOENT) => {}
+                Err(errno) => return Err(Error::file("look at", there)(errno.into())),
+            }
+        }
+        Ok(None)
     }
 
     fn root(&self) -> &Path {

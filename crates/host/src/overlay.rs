@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use crate::{
-    Change, Condition, Digest, Error, Host, Inspect, Kind, Output, Query, Stat, Unit, UnitAction,
-    UnitActivity,
+    Change, Condition, Digest, Error, FileSystem, Host, Inspect, Kind, Output, Query, Stat, Unit,
+    UnitAction, UnitActivity,
 };
 
 /// A host of its own in memory: no files, no units, no programs but those that are put there.
@@ -44,6 +44,7 @@ pub struct Overlay<B> {
     true_conditions: Vec<Condition>,
     answers: Vec<(Query, Output)>,
     refused: BTreeSet<String>,
+    file_systems: Vec<(PathBuf, FileSystem)>,
 }
 
 impl<B: Inspect> Overlay<B> {
@@ -56,6 +57,7 @@ impl<B: Inspect> Overlay<B> {
             true_conditions: Vec::new(),
             answers: Vec::new(),
             refused: BTreeSet::new(),
+            file_systems: Vec::new(),
         }
     }
 
@@ -67,6 +69,11 @@ impl<B: Inspect> Overlay<B> {
     /// From now on `condition` holds.
     pub fn make_true(&mut self, condition: Condition) {
         self.true_conditions.push(condition);
+    }
+
+    /// From now on `path` and what lies below it is on this file system.
+    pub fn set_file_system(&mut self, path: &Path, found: FileSystem) {
+        self.file_systems.push((path.to_owned(), found));
     }
 
     /// Puts a unit's state there.
@@ -365,6 +372,14 @@ impl<B: Inspect> Inspect for Overlay<B> {
                 Ok(self.query(query).is_ok_and(|output| output.success()))
             }
             Condition::Listening(_) => self.base.holds(condition),
+        }
+    }
+
+    fn file_system(&self, path: &Path) -> Result<Option<FileSystem>, Error> {
+        let of = |(known, found): &(PathBuf, FileSystem)| path.starts_with(known).then_some(*found);
+        match self.file_systems.iter().rev().find_map(of) {
+            Some(found) => Ok(Some(found)),
+            None => self.base.file_system(path),
         }
     }
 

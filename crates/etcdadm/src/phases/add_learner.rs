@@ -15,7 +15,7 @@ use crate::{Change, Configuration, Error, Machine, View};
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long the cluster's first answer is waited for.
-const AWAIT_CLUSTER: Waits = Waits::seconds(30);
+pub(crate) const AWAIT_CLUSTER: Waits = Waits::seconds(30);
 
 /// Adds the member as a learner.
 pub(crate) struct AddLearner<'c>(pub(crate) &'c Configuration);

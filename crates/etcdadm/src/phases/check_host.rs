@@ -3,22 +3,23 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
-use api::{Check, EtcdConfiguration, Verdict};
+use api::EtcdConfiguration;
 use host::{Condition, Inspect, Phase, UnitActivity};
 
 use crate::configuration::has_data;
 use crate::phases::Begin;
+use crate::phases::checks::{Finding, fault, judge};
 use crate::phases::set_data_aside::is_data;
 use crate::{Configuration, Error, Machine, Record, View, facts, older, paths};
+
+/// What a member without any keys takes: two segments of its log, written to their full size at once, and some room.
+const ROOM: u64 = 200 << 20;
 
 /// Checks the host.
 pub(crate) struct CheckHost<'c> {
     pub(crate) configuration: &'c Configuration,
     pub(crate) begin: Begin,
 }
-
-/// What a check finds: nothing, or what is wrong and what to do about it.
-type Finding = Option<(String, Option<String>)>;
 
 impl<'a> Phase<Machine<'a>> for CheckHost<'_> {
     fn name(&self) -> &'static str {
@@ -30,57 +31,27 @@ impl<'a> Phase<Machine<'a>> for CheckHost<'_> {
     }
 
     fn plan(&self, seen: &(dyn View + 'a)) -> Result<Vec<crate::Change>, Error> {
-        let checks = self.checks(seen.host());
-        if checks
-            .iter()
-            .any(|check| matches!(check.verdict, Verdict::Failed | Verdict::Unknown))
-        {
-            return Err(Error::Preflight(checks));
-        }
+        let (host, configuration) = (seen.host(), self.configuration);
+        judge(
+            [
+                ("root", root(host)),
+                ("architecture", self.architecture()),
+                ("systemd", systemd(host)),
+                ("address", self.address(host)),
+                ("conflicting-units", conflicting_units(host)),
+                ("ports", self.ports(host)),
+                ("data-dir", self.data_dir(host)),
+                ("same-member", self.same_member(host)),
+                ("disk-room", disk_room(host, configuration)),
+                ("noexec", noexec(host, configuration)),
+            ],
+            &configuration.document.ignore_preflight_errors,
+        )?;
         Ok(Vec::new())
     }
 }
 
 impl CheckHost<'_> {
-    fn checks(&self, seen: &dyn Inspect) -> Vec<Check> {
-        let all: [(&str, Result<Finding, Error>); 8] = [
-            ("root", root(seen)),
-            ("architecture", self.architecture()),
-            ("systemd", systemd(seen)),
-            ("address", self.address(seen)),
-            ("conflicting-units", conflicting_units(seen)),
-            ("ports", self.ports(seen)),
-            ("data-dir", self.data_dir(seen)),
-            ("same-member", self.same_member(seen)),
-        ];
-        let ignored = &self.configuration.document.ignore_preflight_errors;
-        all.into_iter()
-            .map(|(name, found)| {
-                let may_fail = ignored.iter().any(|i| i == name || i == "all");
-                let (verdict, message, hint) = match found {
-                    Ok(None) => (Verdict::Passed, "as it should be".to_owned(), None),
-                    Ok(Some((message, hint))) => (Verdict::Failed, message, hint),
-                    Err(error) => (
-                        Verdict::Unknown,
-                        format!("it could not be told: {error}"),
-                        None,
-                    ),
-                };
-                let verdict = if may_fail && verdict != Verdict::Passed {
-                    Verdict::Ignored
-                } else {
-                    verdict
-                };
-                Check {
-                    name: name.to_owned(),
-                    verdict,
-                    message,
-                    hint,
-                }
-            })
-            .collect()
-    }
-
     fn architecture(&self) -> Result<Finding, Error> {
         let arch = self.configuration.arch;
         let known = ["amd64", "arm64"].contains(&arch);
@@ -251,4 +222,44 @@ fn conflicting_units(seen: &dyn Inspect) -> Result<Finding, Error> {
         }
     }
     Ok(None)
+}
+
+/// A member that begins writes its log's segments to their full size, and dies of it where they do not fit.
+fn disk_room(seen: &dyn Inspect, configuration: &Configuration) -> Result<Finding, Error> {
+    let folder = configuration.data_dir();
+    if configuration.has_data(seen)? {
+        return Ok(None);
+    }
+    let Some(found) = seen.file_system(folder)? else {
+        return Ok(None);
+    };
+    if found.read_only {
+        let what = format!(
+            "{} lies on a file system that cannot be written",
+            folder.display()
+        );
+        return Ok(fault(what, "choose another folder with --data-dir"));
+    }
+    Ok((found.free < ROOM)
+        .then(|| {
+            let (free, needed) = (found.free >> 20, ROOM >> 20);
+            let what = format!(
+                "{} has {free} MiB of room, a member needs {needed} MiB",
+                folder.display()
+            );
+            fault(what, "make room, or choose another folder with --data-dir")
+        })
+        .flatten())
+}
+
+fn noexec(seen: &dyn Inspect, configuration: &Configuration) -> Result<Finding, Error> {
+    let folder = configuration.install_dir();
+    let found = seen.file_system(folder)?;
+    Ok(found.filter(|found| found.no_exec).and_then(|_| {
+        let what = format!(
+            "programs in {} cannot be run: it is mounted noexec",
+            folder.display()
+        );
+        fault(what, "choose another folder with --install-dir")
+    }))
 }

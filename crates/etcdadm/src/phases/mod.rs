@@ -2,7 +2,9 @@
 
 mod add_learner;
 mod await_health;
+mod check_cluster;
 mod check_host;
+mod checks;
 mod fetch_release;
 mod install_binaries;
 mod issue_certificates;
@@ -18,6 +20,7 @@ mod write_etcdctl;
 
 pub(crate) use add_learner::AddLearner;
 pub(crate) use await_health::AwaitHealth;
+pub(crate) use check_cluster::CheckCluster;
 pub(crate) use check_host::CheckHost;
 pub(crate) use fetch_release::FetchRelease;
 pub(crate) use install_binaries::InstallBinaries;

@@ -2,6 +2,7 @@
 //! with whatever an earlier run or somebody else left.
 
 mod certificates;
+mod checks;
 mod init;
 mod join;
 mod reset;
@@ -19,7 +20,6 @@ use host::{
 use pki::etcd::{LEAVES, profile};
 use pki::{Authority, PrivateKey};
 
-use crate::verbs;
 use crate::{Change, Configuration, Error, Machine, Record, paths};
 
 /// A moment in 2026.

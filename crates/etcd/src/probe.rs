@@ -1,0 +1,201 @@
+//! A look at a member that gRPC does not offer: the certificate that it shows, its clock, and whether large packets come
+//! through to it and back.
+//!
+//! One request over TLS, with mutual authentication as everywhere. The request carries a header of some packets' size and
+//! asks for `/metrics`, which is longer still: where a tunnel drops what is larger than it says, the connection stands
+//! and the answer never comes. The clock is the answer's `Date`.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{IpAddr, TcpStream, ToSocketAddrs};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+
+use crate::error::Code;
+use crate::{Credentials, Error};
+
+/// How long the connection may take.
+const CONNECT: Duration = Duration::from_secs(3);
+/// How long each answer may take.
+const ANSWER: Duration = Duration::from_secs(4);
+/// More than two packets of the usual size, and of jumbo frames a good part.
+const PADDING: usize = 4096;
+/// As much of the answer is read: more than its headers and some packets.
+const ENOUGH: usize = 16 << 10;
+
+/// What a look at a member tells.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Probe {
+    /// The certificate that it shows, DER.
+    pub certificate: Vec<u8>,
+    /// How many seconds its clock is ahead of ours, to a second; where it tells.
+    pub clock_ahead: Option<i64>,
+}
+
+/// Whether somebody accepts connections at this URL.
+pub(crate) fn connect(url: &str) -> Result<TcpStream, Error> {
+    let unreachable = |detail: String| Error::Unreachable {
+        endpoint: url.to_owned(),
+        detail,
+    };
+    let (host, port) = host_and_port(url)?;
+    let addresses = (host, port)
+        .to_socket_addrs()
+        .map_err(|e| unreachable(e.to_string()))?;
+    let mut last = "the name has no address".to_owned();
+    for address in addresses {
+        match TcpStream::connect_timeout(&address, CONNECT) {
+            Ok(stream) => return Ok(stream),
+            Err(e) => last = e.to_string(),
+        }
+    }
+    Err(unreachable(last))
+}
+
+pub(crate) fn probe(endpoint: &str, credentials: &Credentials) -> Result<Probe, Error> {
+    let unusable = |e: &dyn std::fmt::Display| Error::Unusable(format!("{endpoint}: {e}"));
+    let mut roots = RootCertStore::empty();
+    for authority in CertificateDer::pem_slice_iter(&credentials.ca) {
+        let authority = authority.map_err(|e| unusable(&e))?;
+        roots.add(authority).map_err(|e| unusable(&e))?;
+    }
+    let chain: Vec<_> = CertificateDer::pem_slice_iter(&credentials.certificate)
+        .collect::<Result<_, _>>()
+        .map_err(|e| unusable(&e))?;
+    let key = PrivateKeyDer::from_pem_slice(credentials.key.expose()).map_err(|e| unusable(&e))?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|e| unusable(&e))?
+        .with_root_certificates(roots)
+        .with_client_auth_cert(chain, key)
+        .map_err(|e| unusable(&e))?;
+    let (host, _) = host_and_port(endpoint)?;
+    let name = match host.parse::<IpAddr>() {
+        Ok(address) => ServerName::from(address),
+        Err(_) => ServerName::try_from(host.to_owned()).map_err(|e| unusable(&e))?,
+    };
+    let connection = ClientConnection::new(Arc::new(config), name).map_err(|e| unusable(&e))?;
+    let socket = connect(endpoint)?;
+    for limit in [
+        socket.set_read_timeout(Some(ANSWER)),
+        socket.set_write_timeout(Some(ANSWER)),
+    ] {
+        limit.map_err(|e| unusable(&e))?;
+    }
+    let mut stream = StreamOwned::new(connection, socket);
+    let answer = ask(&mut stream, host).map_err(|e| match e.kind() {
+        ErrorKind::WouldBlock | ErrorKind::TimedOut => Error::Timeout {
+            endpoint: endpoint.to_owned(),
+            call: "request of several packets",
+            limit: ANSWER,
+        },
+        ErrorKind::InvalidData => {
+            Error::of_status(endpoint, "request", Code::Unavailable, &e.to_string())
+        }
+        _ => Error::Rejected {
+            endpoint: endpoint.to_owned(),
+            detail: e.to_string(),
+        },
+    })?;
+    let certificate = stream
+        .conn
+        .peer_certificates()
+        .and_then(|chain| chain.first())
+        .map(|certificate| certificate.to_vec())
+        .unwrap_or_default();
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs().cast_signed());
+    Ok(Probe {
+        certificate,
+        clock_ahead: date(&answer).map(|theirs| theirs - now),
+    })
+}
+
+/// The beginning of the answer.
+fn ask(stream: &mut (impl Read + Write), host: &str) -> std::io::Result<String> {
+    let padding = "x".repeat(PADDING);
+    let request = format!(
+        "GET /metrics HTTP/1.1\r\nHost: {host}\r\nX-Padding: {padding}\r\nConnection: close\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes())?;
+    stream.flush()?;
+    let (mut answer, mut buffer) = (Vec::new(), [0; 4096]);
+    while answer.len() < ENOUGH {
+        match stream.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(n) => answer.extend_from_slice(&buffer[..n]),
+            // Go ends a connection without TLS's farewell.
+            Err(e) if e.kind() == ErrorKind::UnexpectedEof => break,
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(String::from_utf8_lossy(&answer).into_owned())
+}
+
+/// Host and port of a URL, an IPv6 address without its brackets.
+fn host_and_port(url: &str) -> Result<(&str, u16), Error> {
+    let bad = || Error::Unusable(format!("{url:?} is no URL with a port"));
+    let (_, rest) = url.split_once("://").ok_or_else(bad)?;
+    let (host, port) = rest
+        .trim_end_matches('/')
+        .rsplit_once(':')
+        .ok_or_else(bad)?;
+    let port = port.parse().map_err(|_| bad())?;
+    Ok((host.trim_start_matches('[').trim_end_matches(']'), port))
+}
+
+/// The `Date` of an HTTP answer as seconds since 1970: `Mon, 23 Nov 2026 12:00:00 GMT` (RFC 9110, 5.6.7).
+fn date(answer: &str) -> Option<i64> {
+    const MONTHS: [&str; 12] = [
+        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+    ];
+    let (head, _) = answer.split_once("\r\n\r\n")?;
+    let line = head.lines().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case("date").then_some(value.trim())
+    })?;
+    let mut words = line.split([' ', ':']).skip(1);
+    let day: i64 = words.next()?.parse().ok()?;
+    let name = words.next()?;
+    let month = i64::try_from(MONTHS.iter().position(|month| *month == name)?).ok()? + 1;
+    let year: i64 = words.next()?.parse().ok()?;
+    let mut clock = words.map_while(|word| word.parse::<i64>().ok());
+    let (hour, minute, second) = (clock.next()?, clock.next()?, clock.next()?);
+    // Years that begin in March have their leap day at the end.
+    let (year, month) = if month > 2 {
+        (year, month - 3)
+    } else {
+        (year - 1, month + 9)
+    };
+    let days = 365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day - 1;
+    Some((days - 719_468) * 86_400 + hour * 3600 + minute * 60 + second)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_are_read_as_http_writes_them() {
+        let of = |text: &str| date(&format!("HTTP/1.1 200 OK\r\nDate: {text}\r\n\r\nbody"));
+        assert_eq!(of("Thu, 01 Jan 1970 00:00:00 GMT"), Some(0));
+        assert_eq!(of("Mon, 23 Nov 2026 12:05:58 GMT"), Some(1_795_435_558));
+        assert_eq!(of("Thu, 29 Feb 2024 23:59:59 GMT"), Some(1_709_251_199));
+        assert_eq!(of("soon"), None);
+    }
+
+    #[test]
+    fn urls_are_taken_apart() {
+        assert_eq!(
+            host_and_port("https://[fd00::1]:2379/").unwrap(),
+            ("fd00::1", 2379)
+        );
+        assert_eq!(host_and_port("https://h1:2380").unwrap(), ("h1", 2380));
+        assert!(host_and_port("h1:2380").is_err());
+    }
+}

@@ -1,0 +1,42 @@
+//! Examples for the help of each verb.
+
+pub(crate) const INIT: &str = "\
+Examples:
+  etcdadm init                                   with the release that is the default
+  etcdadm init --version v3.6.16 --name a --bind-address 10.0.0.1
+  etcdadm init --config member.yaml --dry-run    say what would be changed
+  etcdadm init phase issue-certificates          a single phase";
+
+pub(crate) const JOIN: &str = "\
+Examples:
+  etcdadm join https://10.0.0.1:2379             ca.crt and ca.key must be in /etc/etcd/pki
+  etcdadm join 10.0.0.1 --expected-members 10.0.0.2,10.0.0.3
+  etcdadm join 10.0.0.1 --ignore-preflight-errors clock,disk-room";
+
+pub(crate) const RESET: &str = "\
+Examples:
+  etcdadm reset                                  leave the cluster, set the data aside, remove the rest
+  etcdadm reset https://10.0.0.2:2379            ask this member, where the host's own cannot be asked
+  etcdadm reset --skip-remove-member             the cluster is gone, or somebody else removes the member";
+
+pub(crate) const INFO: &str = "\
+Examples:
+  etcdadm info -o json";
+
+pub(crate) const STATUS: &str = "\
+Examples:
+  etcdadm status
+  etcdadm status -o json";
+
+pub(crate) const CONFIG: &str = "\
+Examples:
+  etcdadm config print --name a > member.yaml";
+
+pub(crate) const DOWNLOAD: &str = "\
+Examples:
+  etcdadm download --version v3.6.16
+  etcdadm download --release-url https://mirror.example.org/etcd";
+
+pub(crate) const COMPLETION: &str = "\
+Examples:
+  etcdadm completion bash > /etc/bash_completion.d/etcdadm";

@@ -1,0 +1,16 @@
+//! The console blocks of this tool's page, run as they stand.
+#![expect(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "runs programs in a folder of its own"
+)]
+
+#[test]
+fn the_page_s_console_blocks_are_true() {
+    let folder = tempfile::tempdir().unwrap();
+    std::env::set_current_dir(folder.path()).unwrap();
+    trycmd::TestCases::new()
+        .register_bin("etcdadm", std::path::Path::new(env!("CARGO_BIN_EXE_etcdadm")))
+        .case(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/etcdadm.md"))
+        .run();
+}

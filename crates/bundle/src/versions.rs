@@ -110,7 +110,7 @@ pub struct BundleConfiguration {
 
 /// A release of something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a version, as in {version: v1.37.2}")]
 pub struct Release {
     /// As `v1.37.2`.
     pub version: Version,
@@ -118,7 +118,10 @@ pub struct Release {
 
 /// The image that holds the API's address.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "an image, as in {image: klusterkit.dev/keepalived:2.2.7}"
+)]
 pub struct VipImage {
     /// Its full reference, as `klusterkit.dev/keepalived:2.2.7`.
     pub image: String,

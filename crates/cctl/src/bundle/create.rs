@@ -70,7 +70,7 @@ pub(super) fn run(context: &mut Context, args: &CreateBundle) -> Result<(), cli:
         if work.exists() {
             let work = work.display();
             error.hint(format!(
-                "run it again: it goes on from what was fetched, which waits in {work}"
+                "run it again after that: what was fetched waits in {work}"
             ))
         } else {
             error
@@ -202,7 +202,7 @@ pub(crate) fn hints(error: &CreateError) -> Vec<String> {
             "name a folder that is not there yet, or a file that ends in .tar".to_owned()
         }
         CreateError::Fetch(error) if error.is_mismatch() => {
-            "take another mirror; only if you know why it is another now, take it over with --update-pins".to_owned()
+            "it was damaged or replaced: try another mirror; only where you know why it is another now, take it over with --update-pins".to_owned()
         }
         CreateError::Fetch(error) if error.is_not_there() => {
             "check the version, or name a further place that has it: --mirror may be given more than once".to_owned()

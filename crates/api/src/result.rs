@@ -80,11 +80,11 @@ pub struct NodeFacts {
     pub architecture: String,
     /// The kernel's release.
     pub kernel: String,
-    /// /etc/machine-id.
+    /// Stands for /etc/machine-id, which is not told itself: equal for equal ones, empty where there is none.
     pub machine_id: String,
     /// The firmware's product UUID, empty where there is none.
     pub product_uuid: String,
-    /// MAC addresses of the network interfaces that are not loopback.
+    /// MAC addresses of the physical network interfaces, and of the one with the default route.
     pub macs: Vec<String>,
     /// Addresses, without loopback and link-local ones.
     pub addresses: Vec<String>,

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use api::{Endpoint, Version};
+use api::{Cni, Endpoint, Version};
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use cli::{Common, VersionArgs};
@@ -22,6 +22,10 @@ pub struct Arguments {
     /// Options of every verb.
     #[command(flatten)]
     pub common: Common,
+
+    /// A folder that stands for the host, for tests and for looking at plans
+    #[arg(long, global = true, hide = true, default_value = "/")]
+    pub root: PathBuf,
 
     /// What to do.
     #[command(subcommand)]
@@ -107,6 +111,10 @@ pub struct NodeArgs {
     #[arg(long, value_name = "FOLDER")]
     pub install_dir: Option<PathBuf>,
 
+    /// Who connects pods: `flannel`, or `none` for a network that you apply yourself
+    #[arg(long, value_name = "NAME", value_parser = cni)]
+    pub cni: Option<Cni>,
+
     /// Checks that may fail, by name, ours and kubeadm's
     #[arg(long, value_name = "CHECK", value_delimiter = ',')]
     pub ignore_preflight_errors: Vec<String>,
@@ -124,8 +132,17 @@ impl NodeArgs {
             address: self.address,
             endpoint: self.control_plane_endpoint.clone(),
             install_dir: self.install_dir.clone(),
+            cni: self.cni,
             ignore: self.ignore_preflight_errors.clone(),
         }
+    }
+}
+
+fn cni(text: &str) -> Result<Cni, String> {
+    match text {
+        "flannel" => Ok(Cni::Flannel),
+        "none" => Ok(Cni::None),
+        _ => Err("choose flannel or none".to_owned()),
     }
 }
 

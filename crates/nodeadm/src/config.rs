@@ -1,5 +1,7 @@
 //! `nodeadm config print`: the node's document with every default filled in.
 
+use std::path::Path;
+
 use cli::Context;
 use host::Local;
 
@@ -11,7 +13,7 @@ use crate::settings::{Overrides, fill};
 ///
 /// # Errors
 /// When the document makes no sense.
-pub(crate) fn run(context: &mut Context, args: &NodeArgs) -> Result<(), cli::Error> {
+pub(crate) fn run(context: &mut Context, root: &Path, args: &NodeArgs) -> Result<(), cli::Error> {
     let documents = args
         .config
         .as_deref()
@@ -21,7 +23,7 @@ pub(crate) fn run(context: &mut Context, args: &NodeArgs) -> Result<(), cli::Err
         first: true,
         ..args.overrides()
     };
-    let seen = Local::new("/");
-    let config = fill(documents.as_ref(), &overrides, &seen, &Network::read())?;
+    let seen = Local::new(root);
+    let config = fill(documents.as_ref(), &overrides, &seen, &Network::of(root))?;
     context.print(&config, api::yaml::to_string)
 }

@@ -24,8 +24,8 @@ const WORK: &str = "/var/cache/klusterkit.download";
 ///
 /// # Errors
 /// When something cannot be fetched, or is not what its digest says.
-pub(crate) fn run(context: &mut Context, args: &DownloadArgs) -> Result<(), Error> {
-    let _lock = context.lock(&tool(), "nodeadm download")?;
+pub(crate) fn run(context: &mut Context, root: &Path, args: &DownloadArgs) -> Result<(), Error> {
+    let _lock = context.lock(&tool(root), "nodeadm download")?;
     let mut versions = match (&args.versions, args.kubernetes_version) {
         (Some(path), _) => VersionsFile::read(Path::new(path)).kind(Kind::Usage)?,
         (None, Some(version)) => plain(version)?,
@@ -48,7 +48,7 @@ pub(crate) fn run(context: &mut Context, args: &DownloadArgs) -> Result<(), Erro
         PathBuf::from(WORK).join("bundle"),
         PathBuf::from(WORK).join("fetched"),
     );
-    let mut local = Local::new("/");
+    let mut local = Local::new(root);
     for change in [
         Change::MakeDir {
             path: WORK.into(),
@@ -71,8 +71,8 @@ pub(crate) fn run(context: &mut Context, args: &DownloadArgs) -> Result<(), Erro
         update_pins: false,
         tools_version: env!("CARGO_PKG_VERSION").to_owned(),
         tools: std::collections::BTreeMap::new(),
-        work: Some(work),
-        output: Output::Folder(whole.clone()),
+        work: Some(local.path(&work)),
+        output: Output::Folder(local.path(&whole)),
     };
     let mut progress = context.progress.clone();
     create(&versions, &how, &mut |step| {
@@ -85,7 +85,7 @@ pub(crate) fn run(context: &mut Context, args: &DownloadArgs) -> Result<(), Erro
             .hint("name a file with pinned digests (--versions), or take what upstream has (--trust-upstream)"),
         error => Error::new(Kind::Failed, error),
     })?;
-    let received = take_in(&whole)?;
+    let received = take_in(root, &local.path(&whole))?;
     local.apply(&Change::RemoveTree { path: WORK.into() })?;
     context.print(&received, |received| {
         received
@@ -103,14 +103,14 @@ fn plain(version: Version) -> Result<VersionsFile, Error> {
 }
 
 /// Takes a bundle into the store; what is there already is not written again.
-fn take_in(bundle: &Path) -> Result<Received, Error> {
+fn take_in(root: &Path, bundle: &Path) -> Result<Received, Error> {
     let layout = Layout::open(bundle).kind(Kind::Failed)?;
     let entries = layout.entries().kind(Kind::Failed)?;
     let (reader, mut writer) = std::io::pipe().kind(Kind::Failed)?;
     let sending = std::thread::spawn(move || {
         stream::send(&layout, &entries, &mut |_| true, &mut writer, &mut |_| {})
     });
-    let received = Store::new(Path::new("/")).receive(reader, &mut |_| {});
+    let received = Store::new(root).receive(reader, &mut |_| {});
     let sent = sending.join().expect("sending does not panic");
     // When the store refuses, that the stream was not taken is only the consequence.
     let received = received.kind(Kind::Failed)?;

@@ -58,6 +58,9 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
+    /// A check could not be made.
+    #[error("{0}")]
+    Untold(String),
     /// Checks failed.
     #[error("{}", checks(.0))]
     Preflight(Vec<Check>),

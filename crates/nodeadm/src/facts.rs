@@ -1,5 +1,7 @@
 //! `nodeadm facts`: what can be seen of this host, as one document.
 
+use std::path::Path;
+
 use cli::Context;
 use host::Local;
 
@@ -9,7 +11,7 @@ use crate::observe::{Network, collect};
 ///
 /// # Errors
 /// When the host cannot be read.
-pub(crate) fn run(context: &mut Context) -> Result<(), cli::Error> {
-    let facts = collect(&Local::new("/"), &Network::read())?;
+pub(crate) fn run(context: &mut Context, root: &Path) -> Result<(), cli::Error> {
+    let facts = collect(&Local::new(root), &Network::of(root))?;
     context.print(&facts, api::yaml::to_string)
 }

@@ -172,6 +172,15 @@ spec:
     }
 
     #[test]
+    fn pods_may_have_ipv6_alone() {
+        let objects = objects(MANIFEST).unwrap();
+        let adapted = adapt(&objects, "fd00:99::/56", "fd00:77::100", 6443).unwrap();
+        let conf: Value =
+            serde_json::from_str(adapted[0]["data"]["net-conf.json"].as_str().unwrap()).unwrap();
+        insta::assert_snapshot!(conf, @r#"{"EnableIPv4":false,"Backend":{"Type":"vxlan"},"IPv6Network":"fd00:99::/56","EnableIPv6":true}"#);
+    }
+
+    #[test]
     fn a_manifest_without_a_network_is_refused() {
         let objects = objects("kind: DaemonSet\napiVersion: apps/v1\n").unwrap();
         assert_eq!(

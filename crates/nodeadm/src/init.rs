@@ -1,5 +1,6 @@
 //! `nodeadm init`: a cluster begun with this host as its first control plane. Its etcd is there already.
 
+use std::path::Path;
 use std::time::Duration;
 
 use api::Role;
@@ -51,14 +52,14 @@ const TOKEN: Duration = Duration::from_secs(24 * 3600);
 ///
 /// # Errors
 /// As the phases'.
-pub(crate) fn run(context: &mut Context, verb: &NodeVerb) -> Result<(), cli::Error> {
+pub(crate) fn run(context: &mut Context, root: &Path, verb: &NodeVerb) -> Result<(), cli::Error> {
     let (args, walking, only) = chosen(verb);
     let overrides = Overrides {
         first: true,
         role: Some(Role::Master),
         ..args.overrides()
     };
-    let mut node = node(settings(args, &overrides)?, walking.dry_run);
+    let mut node = node(root, settings(root, args, &overrides)?, walking.dry_run);
     let summary = walk(context, "nodeadm init", &mut node, PHASES, walking, only)?;
     // Whoever hands the authorities over makes its own tokens, too.
     let by_hand = !node.settings().credentials.contains_key("ca.key");

@@ -1,5 +1,7 @@
 //! `nodeadm join`: a worker, or a further control plane whose authorities are handed over or lie on the host.
 
+use std::path::Path;
+
 use cli::Context;
 
 use crate::arguments::NodeVerb;
@@ -55,15 +57,15 @@ pub(crate) const CONTROL_PLANE: Phases = &[
 ///
 /// # Errors
 /// As the phases'.
-pub(crate) fn run(context: &mut Context, verb: &NodeVerb) -> Result<(), cli::Error> {
+pub(crate) fn run(context: &mut Context, root: &Path, verb: &NodeVerb) -> Result<(), cli::Error> {
     let (args, walking, only) = chosen(verb);
-    let settings = settings(args, &args.overrides())?;
+    let settings = settings(root, args, &args.overrides())?;
     let phases = if settings.is_master() {
         CONTROL_PLANE
     } else {
         WORKER
     };
-    let mut node = node(settings, walking.dry_run);
+    let mut node = node(root, settings, walking.dry_run);
     let summary = walk(context, "nodeadm join", &mut node, phases, walking, only)?;
     print_result(context, &result(&node, &summary, None), walking.dry_run)
 }

@@ -179,4 +179,33 @@ vip: {address: 10.77.0.100, peers: [10.77.0.11, 10.77.0.12, 10.77.0.13]}
         }
         "#);
     }
+
+    #[test]
+    fn an_address_of_the_newer_kind() {
+        let settings = Settings {
+            address: "fd00:77::11".parse().unwrap(),
+            api: "[fd00:77::11]:6443".to_owned(),
+            ..settings_of(
+                "\
+apiVersion: klusterkit.dev/v1alpha1
+kind: NodeConfiguration
+kubernetesVersion: v1.37.2
+controlPlaneEndpoint: '[fd00:77::100]:6443'
+vip: {address: 'fd00:77::100', peers: ['fd00:77::11', 'fd00:77::12']}
+",
+            )
+        };
+        let text = configuration(&settings, settings.config.vip.as_ref().unwrap());
+        let lines: Vec<&str> = text
+            .lines()
+            .filter(|line| line.contains("fd00"))
+            .map(str::trim)
+            .collect();
+        insta::assert_snapshot!(lines.join("\n"), @r#"
+        script "/klusterkit/nodeadm vip-check --at [fd00:77::11]:6443 --ca /etc/kubernetes/pki/ca.crt"
+        unicast_src_ip fd00:77::11
+        fd00:77::12
+        fd00:77::100/128 dev eth0
+        "#);
+    }
 }

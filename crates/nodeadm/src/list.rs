@@ -22,13 +22,13 @@ struct Listing {
 ///
 /// # Errors
 /// When the store cannot be read.
-pub(crate) fn run(context: &mut Context, args: &ListArgs) -> Result<(), cli::Error> {
+pub(crate) fn run(context: &mut Context, root: &Path, args: &ListArgs) -> Result<(), cli::Error> {
     let mut listing = Listing {
         components: Vec::new(),
         images: Vec::new(),
     };
-    for entry in Store::new(Path::new("/"))
-        .entries(&Local::new("/"))
+    for entry in Store::new(root)
+        .entries(&Local::new(root))
         .map_err(Error::from)?
     {
         match entry {

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use api::{NodeFacts, Role};
-use host::Inspect;
+use host::{Digest, Inspect};
 
 use crate::Error;
 use crate::record::Record;
@@ -46,6 +46,27 @@ impl Network {
             addresses,
             default_address: default_address(),
         }
+    }
+
+    /// The host's below `root`. A folder that only stands for a host has none.
+    #[must_use]
+    pub fn of(root: &Path) -> Self {
+        if root == Path::new("/") {
+            Self::read()
+        } else {
+            Self::default()
+        }
+    }
+
+    /// The first address of the other kind (IPv6 beside IPv4, and the other way round) that the interface of `address`
+    /// has.
+    #[must_use]
+    pub fn other_kind(&self, address: IpAddr) -> Option<IpAddr> {
+        let interface = self.interface_of(address)?;
+        self.addresses
+            .iter()
+            .find(|(name, own)| *name == interface && own.is_ipv4() != address.is_ipv4())
+            .map(|(_, own)| *own)
     }
 
     /// The interface that has `address`.
@@ -90,13 +111,11 @@ pub(crate) fn collect(seen: &dyn Inspect, network: &Network) -> Result<NodeFacts
             .stat(&Path::new("/sys/class/net").join(&interface).join("device"))?
             .is_some();
         let mac = text(&format!("/sys/class/net/{interface}/address"))?;
-        // Of virtual interfaces only those that carry addresses: bridges and pods' ends are no identity.
-        let named = network.addresses.iter().any(|(name, _)| *name == interface);
-        if (physical || named)
-            && !mac.is_empty()
-            && mac != "00:00:00:00:00:00"
-            && !made_by_us(&interface)
-        {
+        // Of virtual interfaces only the one that others reach this host by: bridges have the same on many hosts.
+        let by_it = network.default_address.is_some_and(|address| {
+            network.interface_of(address).as_deref() == Some(interface.as_str())
+        });
+        if (physical || by_it) && !mac.is_empty() && mac != "00:00:00:00:00:00" {
             macs.push(mac);
         }
     }
@@ -108,7 +127,7 @@ pub(crate) fn collect(seen: &dyn Inspect, network: &Network) -> Result<NodeFacts
         hostname: text("/proc/sys/kernel/hostname")?,
         architecture: architecture().to_owned(),
         kernel: text("/proc/sys/kernel/osrelease")?,
-        machine_id: text("/etc/machine-id")?,
+        machine_id: machine(&text("/etc/machine-id")?),
         product_uuid: text("/sys/class/dmi/id/product_uuid")?.to_lowercase(),
         macs,
         addresses: network
@@ -142,10 +161,14 @@ pub(crate) fn collect(seen: &dyn Inspect, network: &Network) -> Result<NodeFacts
     })
 }
 
-fn made_by_us(interface: &str) -> bool {
-    ["cni0", "flannel.", "kube-", "veth"]
-        .iter()
-        .any(|prefix| interface.starts_with(prefix))
+/// Stands for a machine id, which is nothing to be shown around (machine-id(5)): equal for equal ones, and of no use to
+/// anybody else. Empty where there is none.
+fn machine(id: &str) -> String {
+    if id.is_empty() || id == "uninitialized" {
+        return String::new();
+    }
+    let digest = Digest::of(format!("klusterkit {id}").as_bytes()).to_string();
+    digest[..32].to_owned()
 }
 
 /// Bytes of memory, out of /proc/meminfo.
@@ -161,6 +184,54 @@ pub(crate) fn memory(meminfo: &str) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn facts_tell_hosts_apart() {
+        use host::{Change, Host, Memory, Nothing};
+        let mut host = Memory::new(Nothing);
+        for (path, content) in [
+            ("/etc/machine-id", "0123456789abcdef0123456789abcdef\n"),
+            ("/proc/sys/kernel/hostname", "h1\n"),
+            (
+                "/sys/class/dmi/id/product_uuid",
+                "4C4C4544-0033-3510-8057-B4C04F4D5732\n",
+            ),
+            ("/sys/class/net/eth0/address", "52:54:00:12:34:56\n"),
+            ("/sys/class/net/eth1/address", "52:54:00:12:34:57\n"),
+            ("/sys/class/net/eth1/device/vendor", ""),
+            ("/sys/class/net/docker0/address", "02:42:00:00:00:01\n"),
+            ("/sys/class/net/lo/address", "00:00:00:00:00:00\n"),
+        ] {
+            host.apply(&Change::file(path, content)).unwrap();
+        }
+        let v6 = "fd00:77::11".parse().unwrap();
+        let network = Network {
+            addresses: vec![
+                ("docker0".to_owned(), "172.17.0.1".parse().unwrap()),
+                ("eth0".to_owned(), "10.77.0.11".parse().unwrap()),
+                ("eth0".to_owned(), v6),
+            ],
+            default_address: Some("10.77.0.11".parse().unwrap()),
+        };
+        assert_eq!(network.other_kind("10.77.0.11".parse().unwrap()), Some(v6));
+        assert_eq!(network.other_kind("172.17.0.1".parse().unwrap()), None);
+        let facts = collect(&host, &network).unwrap();
+        assert_eq!(facts.macs, ["52:54:00:12:34:56", "52:54:00:12:34:57"]);
+        assert_eq!(facts.product_uuid, "4c4c4544-0033-3510-8057-b4c04f4d5732");
+        assert!(facts.clock > 1_600_000_000_000);
+        // The id itself is not told, but what stands for it is the same each time.
+        assert_eq!(facts.machine_id.len(), 32);
+        assert!(!facts.machine_id.contains("0123456789abcdef"));
+        assert_eq!(
+            facts.machine_id,
+            machine("0123456789abcdef0123456789abcdef")
+        );
+        assert_ne!(
+            facts.machine_id,
+            machine("0123456789abcdef0123456789abcdee")
+        );
+        assert_eq!(machine("uninitialized"), "");
+    }
 
     #[test]
     fn memory_is_read_in_bytes() {

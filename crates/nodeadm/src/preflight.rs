@@ -1,5 +1,7 @@
 //! `nodeadm preflight`: the checks alone.
 
+use std::path::Path;
+
 use api::{Check, Verdict};
 use cli::Context;
 use host::Local;
@@ -13,9 +15,9 @@ use crate::verbs::settings;
 ///
 /// # Errors
 /// A preflight error when a check failed or could not be made; the result is printed first.
-pub(crate) fn run(context: &mut Context, args: &NodeArgs) -> Result<(), cli::Error> {
-    let settings = settings(args, &args.overrides())?;
-    let checks = checks::run(&Local::new("/"), &settings);
+pub(crate) fn run(context: &mut Context, root: &Path, args: &NodeArgs) -> Result<(), cli::Error> {
+    let settings = settings(root, args, &args.overrides())?;
+    let checks = checks::run(&Local::new(root), &settings);
     context.print(&checks, |checks| table(checks))?;
     if checks
         .iter()
@@ -36,12 +38,19 @@ fn table(checks: &[Check]) -> String {
     checks
         .iter()
         .map(|check| {
-            format!(
-                "{:8} {:11} {}\n",
+            let line = format!(
+                "{:8} {:15} {}\n",
                 word(check.verdict),
                 check.name,
                 check.message
-            )
+            );
+            // What to do about faults is told with the error.
+            match &check.hint {
+                Some(hint) if check.verdict == Verdict::Passed => {
+                    format!("{line}{:24} {hint}\n", "")
+                }
+                _ => line,
+            }
         })
         .collect()
 }

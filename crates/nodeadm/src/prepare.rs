@@ -1,6 +1,8 @@
 //! `nodeadm prepare`: all that needs neither etcd nor keys nor an API, so that it can be done while etcd forms. What it
 //! did, `init` and `join` find done.
 
+use std::path::Path;
+
 use cli::Context;
 
 use crate::arguments::NodeVerb;
@@ -26,9 +28,13 @@ pub(crate) const PHASES: Phases = &[
 ///
 /// # Errors
 /// As the phases'.
-pub(crate) fn run(context: &mut Context, verb: &NodeVerb) -> Result<(), cli::Error> {
+pub(crate) fn run(context: &mut Context, root: &Path, verb: &NodeVerb) -> Result<(), cli::Error> {
     let (args, walking, only) = chosen(verb);
-    let mut node = node(settings(args, &args.overrides())?, walking.dry_run);
+    let mut node = node(
+        root,
+        settings(root, args, &args.overrides())?,
+        walking.dry_run,
+    );
     let summary = walk(context, "nodeadm prepare", &mut node, PHASES, walking, only)?;
     print_result(context, &result(&node, &summary, None), walking.dry_run)
 }

@@ -34,12 +34,12 @@ pub(crate) const PHASES: Phases = &[
 ///
 /// # Errors
 /// As the phases'.
-pub(crate) fn run(context: &mut Context, verb: &ResetVerb) -> Result<(), cli::Error> {
+pub(crate) fn run(context: &mut Context, root: &Path, verb: &ResetVerb) -> Result<(), cli::Error> {
     let (walking, only): (_, &[String]) = match &verb.phase {
         Some(ResetPhase::Phase { names, walk }) => (walk, names),
         None => (&verb.walk, &[]),
     };
-    let mut local = Local::new("/");
+    let mut local = Local::new(root);
     let Some(record) = Record::read(&local)? else {
         context
             .progress
@@ -52,7 +52,7 @@ pub(crate) fn run(context: &mut Context, verb: &ResetVerb) -> Result<(), cli::Er
         };
         return context.print(&nothing, |_| String::new());
     };
-    let mut node = node(Settings::recorded(&record, Path::new("/")), walking.dry_run);
+    let mut node = node(root, Settings::recorded(&record, root), walking.dry_run);
     let summary = walk(context, "nodeadm reset", &mut node, PHASES, walking, only)?;
     if !walking.dry_run && only.is_empty() && walking.skip_phases.is_empty() {
         forget(&mut local).kind(Kind::Failed)?;

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::Path;
 
-use api::{Credentials, Documents, Endpoint, Foreign, NodeConfiguration, Role, Secret, Version};
+use api::{
+    Cni, Credentials, Documents, Endpoint, Foreign, NodeConfiguration, Role, Secret, Version,
+};
 use bundle::Store;
 use host::Inspect;
 use serde_json::Value;
@@ -48,6 +50,8 @@ pub struct Overrides {
     pub endpoint: Option<Endpoint>,
     /// `--install-dir`.
     pub install_dir: Option<std::path::PathBuf>,
+    /// `--cni`.
+    pub cni: Option<Cni>,
     /// `--ignore-preflight-errors`.
     pub ignore: Vec<String>,
 }
@@ -67,6 +71,8 @@ pub struct Settings {
     pub address: IpAddr,
     /// The interface that has it.
     pub interface: String,
+    /// Its address of the other kind, where pods get addresses of both.
+    pub other_address: Option<IpAddr>,
     /// Where all reach the API, `HOST:PORT`.
     pub endpoint: String,
     /// This host's own API server, `HOST:PORT`.
@@ -119,6 +125,9 @@ impl Settings {
         let name = config.metadata.name.clone();
         let address = config.address.expect("it was filled in above");
         let interface = network.interface_of(address).unwrap_or_default();
+        let other_address = network
+            .other_kind(address)
+            .filter(|_| config.network.pod_subnet.contains(','));
 
         let known = config.kubernetes_version.map(|version| version.to_string());
         let version =
@@ -204,6 +213,7 @@ impl Settings {
             name,
             address,
             interface,
+            other_address,
             endpoint,
             api,
             foreign,
@@ -231,6 +241,7 @@ impl Settings {
             name: config.metadata.name.clone(),
             address,
             interface: String::new(),
+            other_address: None,
             endpoint: config
                 .control_plane_endpoint
                 .as_ref()
@@ -397,6 +408,9 @@ fn configuration(
     }
     if let Some(install_dir) = &overrides.install_dir {
         config.install_dir.clone_from(install_dir);
+    }
+    if let Some(cni) = overrides.cni {
+        config.network.cni = cni;
     }
     if !config.install_dir.is_absolute() {
         return Err(wrong(format!(

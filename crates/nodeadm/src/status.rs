@@ -35,16 +35,16 @@ struct Status {
 ///
 /// # Errors
 /// When nodeadm has set up nothing here, or the host cannot be read.
-pub(crate) fn run(context: &mut Context) -> Result<(), cli::Error> {
-    let seen = Local::new("/");
+pub(crate) fn run(context: &mut Context, root: &Path) -> Result<(), cli::Error> {
+    let seen = Local::new(root);
     let record = Record::read(&seen)?
         .ok_or_else(|| Error::Settings("nodeadm has set up nothing on this host".to_owned()))?;
-    let settings = Settings::recorded(&record, Path::new("/"));
+    let settings = Settings::recorded(&record, root);
     let active = |unit: &str| -> Result<bool, Error> {
         Ok(seen.unit(unit)?.activity == UnitActivity::Active)
     };
     let master = settings.is_master();
-    let live = Live::new(Path::new("/"), settings.api.clone());
+    let live = Live::new(root, settings.api.clone());
     let node = || -> Option<bool> {
         let object = live
             .get(&format!("/api/v1/nodes/{}", settings.name))
@@ -55,7 +55,7 @@ pub(crate) fn run(context: &mut Context) -> Result<(), cli::Error> {
             .find(|condition| condition["type"] == "Ready")?;
         Some(ready["status"] == "True")
     };
-    let addresses = Network::read().addresses;
+    let addresses = Network::of(root).addresses;
     let status = Status {
         name: settings.name.clone(),
         role: if record.configuration.role == Role::Node {

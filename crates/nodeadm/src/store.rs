@@ -15,12 +15,12 @@ use crate::Error;
 ///
 /// # Errors
 /// When the input is no such list, or the store cannot be read.
-pub(crate) fn missing(context: &mut Context) -> Result<(), cli::Error> {
+pub(crate) fn missing(context: &mut Context, root: &Path) -> Result<(), cli::Error> {
     let text = cli::read_input("-")?;
     let wanted: Vec<Descriptor> = serde_json::from_str(&text).kind(Kind::Usage)?;
-    let store = Store::new(Path::new("/"));
+    let store = Store::new(root);
     let missing = store
-        .missing(&Local::new("/"), &wanted)
+        .missing(&Local::new(root), &wanted)
         .map_err(Error::from)?;
     let digests: Vec<Digest> = missing.into_iter().map(|blob| blob.digest).collect();
     context.print(&digests, |digests| {
@@ -36,8 +36,8 @@ pub(crate) fn missing(context: &mut Context) -> Result<(), cli::Error> {
 ///
 /// # Errors
 /// When the stream is broken or holds what it must not; whole blobs that came before stay.
-pub(crate) fn receive(context: &mut Context) -> Result<(), cli::Error> {
-    let store = Store::new(Path::new("/"));
+pub(crate) fn receive(context: &mut Context, root: &Path) -> Result<(), cli::Error> {
+    let store = Store::new(root);
     let received = store
         .receive(std::io::stdin().lock(), &mut |_| {})
         .map_err(Error::from)?;

@@ -32,8 +32,12 @@ struct Created {
 ///
 /// # Errors
 /// When this is no control plane, or the API refuses.
-pub(crate) fn create(context: &mut Context, args: &TokenCreateArgs) -> Result<(), cli::Error> {
-    let mut node = this_node()?;
+pub(crate) fn create(
+    context: &mut Context,
+    root: &Path,
+    args: &TokenCreateArgs,
+) -> Result<(), cli::Error> {
+    let mut node = this_node(root)?;
     let (text, expires) = make(&mut node, args.ttl, &args.description)?;
     let join = args
         .print_join
@@ -56,7 +60,7 @@ pub(crate) fn create(context: &mut Context, args: &TokenCreateArgs) -> Result<()
 ///
 /// # Errors
 /// When this is no control plane, or the API refuses.
-pub(crate) fn delete(_: &mut Context, text: &str) -> Result<(), cli::Error> {
+pub(crate) fn delete(_: &mut Context, root: &Path, text: &str) -> Result<(), cli::Error> {
     let id = text.split('.').next().unwrap_or_default();
     if bootstrap_token::parts(&format!("{id}.0123456789abcdef")).is_none() {
         return Err(
@@ -68,7 +72,7 @@ pub(crate) fn delete(_: &mut Context, text: &str) -> Result<(), cli::Error> {
         what,
         path: bootstrap_token::path(id),
     };
-    Ok(this_node()?.apply(&Change::Cluster(change))?)
+    Ok(this_node(root)?.apply(&Change::Cluster(change))?)
 }
 
 /// Makes a token and the documents that a worker joins with.
@@ -84,13 +88,13 @@ pub(super) fn join_document(
     document(node, &text)
 }
 
-fn this_node() -> Result<Node, Error> {
+fn this_node(root: &Path) -> Result<Node, Error> {
     let record =
-        Record::read(&Local::new("/"))?.filter(|record| record.configuration.role == Role::Master);
+        Record::read(&Local::new(root))?.filter(|record| record.configuration.role == Role::Master);
     let record = record.ok_or_else(|| {
         Error::Settings("tokens are made on a control plane; this host is none".into())
     })?;
-    Ok(node(Settings::recorded(&record, Path::new("/")), false))
+    Ok(node(root, Settings::recorded(&record, root), false))
 }
 
 fn make(node: &mut Node, ttl: Duration, description: &str) -> Result<(String, String), Error> {

@@ -28,31 +28,32 @@ pub type Phases = &'static [&'static dyn Phase<Node>];
 /// # Errors
 /// As the verb's.
 pub fn run(context: &mut Context, arguments: &Arguments) -> Result<(), cli::Error> {
+    let root = arguments.root.as_path();
     match &arguments.verb {
-        Verb::Init(verb) => init::run(context, verb),
-        Verb::Join(verb) => join::run(context, verb),
-        Verb::Prepare(verb) => prepare::run(context, verb),
-        Verb::Reset(verb) => reset::run(context, verb),
-        Verb::Status => status::run(context),
-        Verb::Preflight(args) => preflight::run(context, args),
-        Verb::Facts => facts::run(context),
-        Verb::List(args) => list::run(context, args),
-        Verb::Download(args) => download::run(context, args),
+        Verb::Init(verb) => init::run(context, root, verb),
+        Verb::Join(verb) => join::run(context, root, verb),
+        Verb::Prepare(verb) => prepare::run(context, root, verb),
+        Verb::Reset(verb) => reset::run(context, root, verb),
+        Verb::Status => status::run(context, root),
+        Verb::Preflight(args) => preflight::run(context, root, args),
+        Verb::Facts => facts::run(context, root),
+        Verb::List(args) => list::run(context, root, args),
+        Verb::Download(args) => download::run(context, root, args),
         Verb::Config {
             verb: ConfigVerb::Print(args),
-        } => config::run(context, args),
+        } => config::run(context, root, args),
         Verb::Store {
             verb: StoreVerb::Missing,
-        } => store::missing(context),
+        } => store::missing(context, root),
         Verb::Store {
             verb: StoreVerb::Receive,
-        } => store::receive(context),
+        } => store::receive(context, root),
         Verb::Token {
             verb: TokenVerb::Create(args),
-        } => token::create(context, args),
+        } => token::create(context, root, args),
         Verb::Token {
             verb: TokenVerb::Delete { token },
-        } => token::delete(context, token),
+        } => token::delete(context, root, token),
         Verb::Version(args) => {
             cli::print_version(context, "nodeadm", env!("CARGO_PKG_VERSION"), args)
         }
@@ -61,10 +62,11 @@ pub fn run(context: &mut Context, arguments: &Arguments) -> Result<(), cli::Erro
     }
 }
 
-pub(crate) fn tool() -> Tool {
+pub(crate) fn tool(root: &Path) -> Tool {
+    let folder = Path::new(paths::FOLDER);
     Tool {
         name: "nodeadm",
-        folder: paths::FOLDER.into(),
+        folder: root.join(folder.strip_prefix("/").unwrap_or(folder)),
     }
 }
 
@@ -77,33 +79,35 @@ pub(crate) fn chosen(verb: &NodeVerb) -> (&NodeArgs, &WalkArgs, &[String]) {
 }
 
 /// What is wanted of this host.
-pub(crate) fn settings(args: &NodeArgs, overrides: &Overrides) -> Result<Settings, cli::Error> {
+pub(crate) fn settings(
+    root: &Path,
+    args: &NodeArgs,
+    overrides: &Overrides,
+) -> Result<Settings, cli::Error> {
     let documents = args
         .config
         .as_deref()
         .map(cli::read_documents)
         .transpose()?;
-    let seen = Local::new("/");
-    let store = Store::new(Path::new("/"));
     Ok(Settings::resolve(
         documents,
         overrides,
-        &seen,
-        &Network::read(),
-        store,
+        &Local::new(root),
+        &Network::of(root),
+        Store::new(root),
     )?)
 }
 
 /// This host and its cluster: the real ones, or pictures of them for a dry run.
-pub(crate) fn node(settings: Settings, dry_run: bool) -> Node {
-    let live = Live::new(Path::new("/"), settings.api.clone());
+pub(crate) fn node(root: &Path, settings: Settings, dry_run: bool) -> Node {
+    let live = Live::new(root, settings.api.clone());
     let (host, cluster): (Box<dyn Host>, Box<dyn Cluster>) = if dry_run {
         (
-            Box::new(Overlay::new(Local::new("/"))),
+            Box::new(Overlay::new(Local::new(root))),
             Box::new(Picture::new(live)),
         )
     } else {
-        (Box::new(Local::new("/")), Box::new(live))
+        (Box::new(Local::new(root)), Box::new(live))
     };
     Node::new(host, cluster, settings)
 }
@@ -118,7 +122,8 @@ pub(crate) fn walk(
     only: &[String],
 ) -> Result<Summary, cli::Error> {
     let selected = cli::select(phases, only, &walk.skip_phases)?;
-    context.walk(&tool(), goal, walk.dry_run, node, &selected)
+    let tool = tool(node.host().root());
+    context.walk(&tool, goal, walk.dry_run, node, &selected)
 }
 
 /// The verb's result.

@@ -213,6 +213,25 @@ fn init_makes_a_control_plane_and_a_second_run_nothing() {
 }
 
 #[test]
+fn a_network_of_ones_own_is_not_waited_for() {
+    let phases = without_checks(init::PHASES);
+    let mut node = node(settings_of(&format!(
+        "{CLUSTER}network: {{cni: none}}\n{KEYS}"
+    )));
+    let all = words(&walk(&mut node, &phases));
+    assert!(!all.contains("apply-network"), "{all}");
+    let dns: Vec<&str> = all
+        .lines()
+        .filter(|line| line.starts_with("apply-dns"))
+        .collect();
+    insta::assert_snapshot!(dns.join("\n"), @r"
+    apply-dns: apply ConfigMap kube-system/coredns
+    apply-dns: run /opt/bin/kubeadm init phase addon coredns --config /var/lib/nodeadm/kubeadm.json
+    ");
+    nothing_is_left(&node, &phases);
+}
+
+#[test]
 fn a_worker_joins() {
     let phases = without_checks(join::WORKER);
     let mut node = node(worker());

@@ -52,6 +52,7 @@ pub(crate) fn settings_of(documents: &str) -> Settings {
         name: "h1".to_owned(),
         address: "10.77.0.11".parse().unwrap(),
         interface: "eth0".to_owned(),
+        other_address: None,
         endpoint,
         api: "10.77.0.11:6443".to_owned(),
         foreign: documents.foreign.clone(),

@@ -1,10 +1,11 @@
 //! Mechanical rules of the source tree: what a reviewer should not have to remember.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use crate::Outcome;
 use crate::run::{Task, workspace};
+use crate::tools::TOOLS;
 
 /// The floors of `docs/architecture.md`: a crate uses only crates of lower floors.
 const FLOORS: [(u8, &[&str]); 4] = [
@@ -36,6 +37,7 @@ pub(crate) fn main() -> Outcome {
     let mut faults = Vec::new();
     top(&mut faults)?;
     floors(&mut faults)?;
+    alone(&mut faults)?;
     sources(&mut faults)?;
     if faults.is_empty() {
         println!("tidy: floors, files and words are in order");
@@ -90,6 +92,29 @@ fn floors(faults: &mut Vec<String>) -> Outcome {
                 }
                 _ => {}
             }
+        }
+    }
+    Ok(())
+}
+
+/// Each tool builds from what `cargo vendor` has, with no other tool in its tree, as those do who package them; nor does
+/// any have what only tests need.
+fn alone(faults: &mut Vec<String>) -> Outcome {
+    let not_shipped = ["lab", "parts", "hosts", "xtask"];
+    for tool in TOOLS {
+        let text = Task::cargo()
+            .args(["tree", "--offline", "--locked", "--package", tool])
+            .args(["--edges=normal,build", "--target=all", "--prefix=none"])
+            .text()?;
+        let used: BTreeSet<&str> = text
+            .lines()
+            .filter_map(|line| line.split(' ').next())
+            .collect();
+        let others = TOOLS.iter().chain(&not_shipped);
+        for other in others.filter(|other| **other != tool && used.contains(**other)) {
+            faults.push(format!(
+                "{tool} has {other} in its tree: it must build alone"
+            ));
         }
     }
     Ok(())

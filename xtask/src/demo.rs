@@ -139,6 +139,8 @@ fn up(yes: bool, folder: &Path) -> Outcome {
     machine::prepare(Need::Hosts, yes)?;
     let tools = tools::build()?;
     let supplies = supplies::ensure(Want::Demo, &tools)?;
+    // Built now, as the user: root is to build nothing.
+    lab::supervisor_path()?;
     Task::as_root(std::env::current_exe()?)
         .args(["demo", "hosts", "--tools"])
         .args([&tools])

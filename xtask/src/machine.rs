@@ -4,7 +4,7 @@ use std::io::{BufRead, IsTerminal, Write};
 use std::path::Path;
 
 use crate::Outcome;
-use crate::run::Task;
+use crate::run::{Task, cache, target};
 
 /// What a task is going to do, as far as the machine is concerned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,21 +41,74 @@ const FILES: [(&str, &str); 2] = [
     ),
 ];
 
-/// Looks at everything, reports all of it together, installs what packages can mend.
+/// What makes images' roots as a user.
+const USER: (&str, &str) = ("newuidmap", "uidmap");
+/// Kernel modules, and what is there when each is loaded or built in.
+const MODULES: [(&str, &str); 6] = [
+    ("overlay", "/sys/module/overlay"),
+    ("loop", "/dev/loop-control"),
+    ("br_netfilter", "/proc/sys/net/bridge"),
+    ("nf_conntrack", "/proc/sys/net/netfilter"),
+    ("nf_tables", "/sys/module/nf_tables"),
+    ("vxlan", "/sys/module/vxlan"),
+];
+
+/// Looks at everything and says what it found; all that nothing here can mend is one error. Then installs packages, after
+/// one yes, and loads modules.
 pub(crate) fn prepare(need: Need, yes: bool) -> Outcome {
     let packages = missing_packages(need);
+    if need == Need::Build {
+        return if packages.is_empty() {
+            Ok(())
+        } else {
+            install(&packages, yes)
+        };
+    }
+    let modules = missing_modules();
+    println!("This machine: {}", description()?);
+    let faults = faults()?;
+    if !packages.is_empty() {
+        println!(
+            "It needs packages that are not here: {}",
+            packages.join(" ")
+        );
+    }
+    if !modules.is_empty() {
+        println!(
+            "It has kernel modules that are not loaded: {}",
+            modules.join(" ")
+        );
+    }
+    lacks(&faults)?;
     if !packages.is_empty() {
         install(&packages, yes)?;
     }
-    if need == Need::Hosts {
-        load_modules()?;
+    for module in modules {
+        Task::as_root("modprobe").args(["--quiet", module]).run()?;
     }
-    let faults = faults(need);
+    // Only now can it be told what neither packages nor modules have brought.
+    let root = is_root();
+    let missing = lab::requirements().into_iter();
+    let faults: Vec<String> = missing
+        .filter(|missing| root || missing.what != "root's rights")
+        .map(|missing| match missing.package {
+            Some(package) => format!("{} (package {package})", missing.what),
+            None => missing.what,
+        })
+        .collect();
+    lacks(&faults)
+}
+
+fn lacks(faults: &[String]) -> Outcome {
     if faults.is_empty() {
         Ok(())
     } else {
         Err(format!("this machine lacks:\n  - {}", faults.join("\n  - ")).into())
     }
+}
+
+fn is_root() -> bool {
+    nix::unistd::geteuid().is_root()
 }
 
 fn missing_packages(need: Need) -> Vec<&'static str> {
@@ -78,7 +131,12 @@ fn missing_packages(need: Need) -> Vec<&'static str> {
                 .filter(|(file, _)| !Path::new(file).exists())
                 .map(|(_, package)| *package),
         );
+        if !is_root() && !on_path(USER.0) {
+            missing.push(USER.1);
+        }
     }
+    missing.sort_unstable();
+    missing.dedup();
     missing
 }
 
@@ -90,11 +148,7 @@ fn on_path(program: &str) -> bool {
 }
 
 fn install(packages: &[&str], yes: bool) -> Outcome {
-    println!(
-        "This needs packages that are not here: {}",
-        packages.join(" ")
-    );
-    let root = nix::unistd::geteuid().is_root();
+    let root = is_root();
     let somebody = std::io::stdin().is_terminal();
     if !yes && (somebody || !root) {
         if !somebody {
@@ -103,7 +157,8 @@ fn install(packages: &[&str], yes: bool) -> Outcome {
             );
         }
         print!(
-            "Install them with apt-get{}? [Y/n] ",
+            "Install {} with apt-get{}? [Y/n] ",
+            packages.join(" "),
             if root { "" } else { " (through sudo)" }
         );
         std::io::stdout().flush()?;
@@ -127,24 +182,17 @@ fn install(packages: &[&str], yes: bool) -> Outcome {
         .run()
 }
 
-/// Loads what this kernel has as modules and has not loaded, and says so.
-fn load_modules() -> Outcome {
-    for (module, sign) in [
-        ("overlay", "/sys/module/overlay"),
-        ("br_netfilter", "/proc/sys/net/bridge"),
-        ("nf_conntrack", "/proc/sys/net/netfilter"),
-        ("vxlan", "/sys/module/vxlan"),
-    ] {
-        let there = Path::new("/lib/modules")
-            .join(kernel())
-            .join("modules.dep")
-            .exists();
-        if !Path::new(sign).exists() && there && on_path("modprobe") {
-            println!("loading the kernel module {module}");
-            Task::as_root("modprobe").args(["--quiet", module]).run()?;
-        }
+/// What this kernel has as modules and has not loaded.
+fn missing_modules() -> Vec<&'static str> {
+    let there = Path::new("/lib/modules").join(kernel()).join("modules.dep");
+    if !there.exists() || !on_path("modprobe") {
+        return Vec::new();
     }
-    Ok(())
+    MODULES
+        .iter()
+        .filter(|(_, sign)| !Path::new(sign).exists())
+        .map(|(module, _)| *module)
+        .collect()
 }
 
 fn kernel() -> String {
@@ -154,38 +202,119 @@ fn kernel() -> String {
         .to_owned()
 }
 
-fn faults(need: Need) -> Vec<String> {
+fn gib(kib: u64) -> f64 {
+    kib as f64 / 1024.0 / 1024.0
+}
+
+/// The machine in one line.
+fn description() -> Outcome<String> {
+    let cargo = Task::cargo().args(["--version"]).text()?;
+    let rust = cargo.split(' ').nth(1).unwrap_or("of no known version");
+    let system = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
+    let name = system
+        .lines()
+        .find_map(|line| line.strip_prefix("PRETTY_NAME="))
+        .unwrap_or("not known to us")
+        .trim_matches('"');
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let cgroups = match Path::new("/sys/fs/cgroup/cgroup.controllers").exists() {
+        true => "v2",
+        false => "v1",
+    };
+    let container =
+        container().map_or_else(String::new, |kind| format!(", in a container ({kind})"));
+    Ok(format!(
+        "{name}, Linux {}, cgroup {cgroups}{container}; {processors} processors, {:.1} GiB of memory, {:.0} GiB of disk free; Rust {rust}",
+        kernel(),
+        gib(memory_kib()),
+        gib(free_kib(&cache()?)),
+    ))
+}
+
+/// What kind of container this is, if it is one.
+fn container() -> Option<String> {
+    let told = std::fs::read_to_string("/run/systemd/container").ok();
+    let sign = |path: &str, kind: &str| Path::new(path).exists().then(|| kind.to_owned());
+    told.map(|kind| kind.trim().to_owned())
+        .or_else(|| sign("/.dockerenv", "docker"))
+        .or_else(|| sign("/run/.containerenv", "podman"))
+}
+
+/// What nothing here can mend.
+fn faults() -> Outcome<Vec<String>> {
     let mut faults = Vec::new();
-    if need == Need::Build {
-        return faults;
-    }
-    let gib = |kib: u64| kib as f64 / 1024.0 / 1024.0;
     let memory = memory_kib();
-    if memory < 6 << 20 {
+    // What the kernel keeps for itself is not in the sum.
+    if memory < 6 * 1024 * 1000 {
         faults.push(format!(
             "memory: {:.1} GiB, five hosts with Kubernetes want 6",
             gib(memory)
         ));
     }
-    if let Ok(stat) = nix::sys::statvfs::statvfs("/var/tmp") {
-        let free = stat.blocks_available() * stat.fragment_size() / 1024;
-        if free < 20 << 20 {
+    let cache = cache()?;
+    let wanted = if cache.join("parts").exists() { 10 } else { 20 };
+    for folder in [cache, target(), "/var/tmp".into()] {
+        let free = free_kib(&folder);
+        if free < wanted << 20 {
             faults.push(format!(
-                "disk: {:.1} GiB free in /var/tmp, 20 are wanted",
-                gib(free)
+                "disk: {:.1} GiB free in {}, {wanted} are wanted",
+                gib(free),
+                folder.display()
             ));
         }
     }
-    if nix::unistd::geteuid().is_root() {
-        let missing = lab::requirements();
-        faults.extend(missing.into_iter().map(|missing| match missing.package {
-            Some(package) => format!("{} (package {package})", missing.what),
-            None => missing.what,
-        }));
-    } else if !on_path("sudo") {
+    if !is_root() && !on_path("sudo") {
         faults.push("root, or sudo: hosts are made of namespaces and mounts".to_owned());
     }
-    faults
+    if !is_root() && !has_user_ids() {
+        faults.push(
+            "user ids for namespaces: `sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 $USER` gives them"
+                .to_owned(),
+        );
+    }
+    if is_root() && !may_make_hosts() {
+        faults.push(
+            "the rights to make namespaces, mounts and networks (CAP_SYS_ADMIN, CAP_NET_ADMIN): a container has them only when it is privileged"
+                .to_owned(),
+        );
+    }
+    Ok(faults)
+}
+
+/// Whether this user has ids for a namespace of its own, in which images' roots are made.
+fn has_user_ids() -> bool {
+    let uid = nix::unistd::getuid().to_string();
+    let name = std::env::var("USER").or_else(|_| std::env::var("LOGNAME"));
+    let ours = |line: &str| {
+        let owner = line.split(':').next().unwrap_or_default();
+        owner == uid || name.as_deref().is_ok_and(|name| owner == name)
+    };
+    ["/etc/subuid", "/etc/subgid"]
+        .iter()
+        .all(|path| std::fs::read_to_string(path).is_ok_and(|text| text.lines().any(ours)))
+}
+
+/// Whether root is allowed here what a lab does.
+fn may_make_hosts() -> bool {
+    const NET_ADMIN: u64 = 1 << 12;
+    const SYS_ADMIN: u64 = 1 << 21;
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status
+        .lines()
+        .find_map(|line| line.strip_prefix("CapEff:"))
+        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .unwrap_or(0);
+    mask & (NET_ADMIN | SYS_ADMIN) == NET_ADMIN | SYS_ADMIN
+}
+
+/// What is free where `folder` is, or is to be.
+fn free_kib(folder: &Path) -> u64 {
+    let there = folder.ancestors().find(|folder| folder.exists());
+    there
+        .and_then(|folder| nix::sys::statvfs::statvfs(folder).ok())
+        .map_or(0, |stat| {
+            stat.blocks_available() * stat.fragment_size() / 1024
+        })
 }
 
 fn memory_kib() -> u64 {

@@ -52,6 +52,12 @@ impl Task {
             "CARGO_TARGET_DIR",
             "CI",
             "RUST_BACKTRACE",
+            "DEBIAN_FRONTEND",
+            "LAB_KEEP_ON_FAILURE",
+            "KLUSTERKIT_TOOLS",
+            "KLUSTERKIT_SUPPLIES",
+            "KLUSTERKIT_SEED",
+            "KLUSTERKIT_SWEEP",
         ];
         task.0
             .arg(format!("--preserve-env={}", kept.join(",")))

@@ -76,6 +76,8 @@ pub(crate) fn main(arguments: &Arguments) -> Outcome {
 fn whole_hosts(arguments: &Arguments, count: &mut Count) -> Outcome {
     let tools = tools::build()?;
     let supplies = supplies::ensure(supplies::Want::Tests, &tools)?;
+    // Built now, as the user: root is to build nothing.
+    lab::supervisor_path()?;
     let seed = arguments
         .seed
         .unwrap_or_else(|| u64::from(std::process::id()));

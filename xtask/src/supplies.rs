@@ -1,17 +1,17 @@
 //! What the hosts of the demo and of the tests are supplied with: the real parts, laid out as upstream does, and the
-//! bundle made of them by the product's own library.
+//! bundle that `cctl bundle create` makes out of them, as an admin would with a mirror at hand.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use bundle::oci::Platform;
-use bundle::{ComponentSpec, Draft, Layout};
+use bundle::{ComponentSpec, Draft};
 use clap::Args;
 use parts::catalog::{self, Versions};
 use parts::{Built, Part, Workshop, files, images, mirror};
 
 use crate::Outcome;
-use crate::run::cache;
+use crate::run::{Task, cache};
+use crate::tools::TOOLS;
 
 /// Which parts to build.
 #[derive(Debug, Args)]
@@ -26,7 +26,7 @@ pub(crate) struct Arguments {
 pub(crate) enum Want {
     /// One Kubernetes, one etcd.
     Demo,
-    /// And the versions of etcd that the tests go through.
+    /// And the versions of etcd that the tests go through, and a registry.
     Tests,
 }
 
@@ -60,49 +60,80 @@ pub(crate) fn main(arguments: &Arguments) -> Outcome {
 /// | Path in it | What |
 /// |---|---|
 /// | `mirror/` | release files as upstream lays them out, a folder for each of its hosts |
-/// | `bundle.oci/` | an OCI layout with every component, image and node tool of [`catalog::NEWEST`] |
-/// | `etcd.oci/` | an OCI layout with the other versions of etcd |
+/// | `images.oci/` | an OCI layout with the images of [`catalog::NEWEST`] |
+/// | `versions.yaml` | the file of versions of [`catalog::NEWEST`], with the digests of all that is in the bundle |
+/// | `bundle.oci/` | the bundle: every component, image and node tool |
+/// | `etcd.oci/` | for tests, an OCI layout with the other versions of etcd |
+/// | `registry` | for tests, the OCI registry's program |
 pub(crate) fn ensure(want: Want, tools: &Path) -> Outcome<PathBuf> {
     let workshop = Workshop::from_environment()?;
     let built = workshop.ensure(&wanted(want), &mut say)?;
     let parts = of_parts(want, &workshop, &built)?;
 
     let mut key = parts.display().to_string();
-    for tool in ["etcdadm", "nodeadm"] {
+    for tool in TOOLS {
         key.push_str(&files::sha256_of(&tools.join(tool))?.0);
     }
     let prefix = format!("supplies-{}-", want.name());
     let folder = cache()?.join(format!("{prefix}{}", &files::sha256(key.as_bytes())[..16]));
-    if !folder.exists() {
-        forget_older(&prefix)?;
-        say("writing the bundle");
-        let whole = beside(&folder)?;
-        std::os::unix::fs::symlink(parts.join("mirror"), whole.join("mirror"))?;
-        let other = parts.join("etcd.oci");
-        if other.exists() {
-            std::os::unix::fs::symlink(other, whole.join("etcd.oci"))?;
-        }
-        let from = Arc::new(Layout::open(&parts.join("parts.oci"))?);
-        let mut draft = Draft::new();
-        for entry in from.entries()? {
-            draft.add_entry(&from, &entry)?;
-        }
-        for tool in ["etcdadm", "nodeadm"] {
-            let files = vec![(tool.to_owned(), tools.join(tool))];
-            add(
-                &mut draft,
-                tool,
-                concat!("v", env!("CARGO_PKG_VERSION")),
-                files,
-            )?;
-        }
-        draft.write_folder(&whole.join("bundle.oci"), &mut |_| {})?;
-        std::fs::rename(&whole, &folder)?;
+    if folder.exists() {
+        return Ok(folder);
     }
+    forget_older(&prefix)?;
+    let whole = beside(&folder)?;
+    for entry in std::fs::read_dir(&parts)? {
+        let entry = entry?;
+        std::os::unix::fs::symlink(entry.path(), whole.join(entry.file_name()))?;
+    }
+    let versions = whole.join("versions.yaml");
+    std::fs::write(&versions, versions_file(&catalog::NEWEST))?;
+    // The node tools are found beside cctl, where an admin has them, too.
+    Task::new(tools.join("cctl"))
+        .args(["bundle", "create", "--update-pins", "--file"])
+        .args([&versions])
+        .args(["--mirror"])
+        .args([whole.join("mirror")])
+        .args(["--mirror"])
+        .args([whole.join("images.oci")])
+        .args([whole.join("bundle.oci")])
+        .run()?;
+    std::fs::rename(&whole, &folder)?;
     Ok(folder)
 }
 
-/// The layout of everything but our own tools, which change more often.
+fn versions_file(versions: &Versions) -> String {
+    let Versions {
+        etcd,
+        kubernetes,
+        coredns,
+        pause,
+        containerd,
+        runc,
+        cni_plugins,
+        flannel,
+    } = versions;
+    format!(
+        "\
+# The versions of the programs that were built for the hosts.
+apiVersion: klusterkit.dev/v1alpha1
+kind: BundleConfiguration
+kubernetes: {{version: v{kubernetes}}}
+etcd: {{version: v{etcd}}}
+containerd: {{version: v{containerd}}}
+runc: {{version: v{runc}}}
+cniPlugins: {{version: v{cni_plugins}}}
+flannel: {{version: v{flannel}}}
+coredns: {{version: v{coredns}}}
+pause: {{version: v{pause}}}
+vip: {{image: klusterkit.dev/keepalived:{}}}
+architectures: [{}]
+",
+        images::KEEPALIVED,
+        mirror::ARCH
+    )
+}
+
+/// Everything but what our own tools have a part in, which change more often.
 fn of_parts(want: Want, workshop: &Workshop, built: &[Built]) -> Outcome<PathBuf> {
     let keys: String = built
         .iter()
@@ -121,11 +152,14 @@ fn of_parts(want: Want, workshop: &Workshop, built: &[Built]) -> Outcome<PathBuf
 
     let newest = catalog::NEWEST;
     let mut draft = Draft::new();
-    components(&mut draft, &tree, &newest)?;
     for image in images::prepare(workshop, &newest, built, None, &mut say)? {
         draft.add_image(&image.spec())?;
     }
-    draft.write_folder(&whole.join("parts.oci"), &mut |_| {})?;
+    draft.write_folder(&whole.join("images.oci"), &mut |_| {})?;
+    if let Some(registry) = built.iter().find(|b| b.part.name == "registry") {
+        let program = registry.file("registry");
+        std::os::unix::fs::symlink(program, whole.join("registry"))?;
+    }
 
     let others: Vec<&str> = built
         .iter()
@@ -136,7 +170,12 @@ fn of_parts(want: Want, workshop: &Workshop, built: &[Built]) -> Outcome<PathBuf
         let mut draft = Draft::new();
         for version in others {
             let files = vec![etcd(&tree, version)];
-            add(&mut draft, "etcd", &format!("v{version}"), files)?;
+            draft.add_component(&ComponentSpec {
+                name: "etcd".to_owned(),
+                version: format!("v{version}"),
+                platform: Platform::linux(mirror::ARCH),
+                files,
+            })?;
         }
         draft.write_folder(&whole.join("etcd.oci"), &mut |_| {})?;
     }
@@ -147,66 +186,18 @@ fn of_parts(want: Want, workshop: &Workshop, built: &[Built]) -> Outcome<PathBuf
 fn wanted(want: Want) -> Vec<Part> {
     let mut parts = catalog::NEWEST.parts();
     if want == Want::Tests {
-        let others = ["3.6.16", "3.5.35"];
+        let others = [
+            ("etcd", "3.6.16"),
+            ("etcd", "3.5.35"),
+            ("registry", catalog::REGISTRY),
+        ];
         parts.extend(
             others
                 .iter()
-                .filter_map(|version| catalog::find("etcd", version)),
+                .filter_map(|(name, version)| catalog::find(name, version)),
         );
     }
     parts
-}
-
-fn components(draft: &mut Draft, tree: &Path, versions: &Versions) -> Outcome {
-    let arch = mirror::ARCH;
-    let github = tree.join("github.com");
-    let Versions {
-        kubernetes,
-        containerd,
-        runc,
-        cni_plugins,
-        flannel,
-        ..
-    } = versions;
-    add(
-        draft,
-        "etcd",
-        &format!("v{}", versions.etcd),
-        vec![etcd(tree, versions.etcd)],
-    )?;
-    let bin = tree.join(format!("dl.k8s.io/release/v{kubernetes}/bin/linux/{arch}"));
-    let programs = ["kubeadm", "kubelet", "kubectl"].map(|name| (name.to_owned(), bin.join(name)));
-    add(
-        draft,
-        "kubernetes",
-        &format!("v{kubernetes}"),
-        programs.to_vec(),
-    )?;
-    for (name, version, repository, file) in [
-        (
-            "containerd",
-            containerd,
-            "containerd/containerd",
-            format!("containerd-{containerd}-linux-{arch}.tar.gz"),
-        ),
-        ("runc", runc, "opencontainers/runc", format!("runc.{arch}")),
-        (
-            "cni-plugins",
-            cni_plugins,
-            "containernetworking/plugins",
-            format!("cni-plugins-linux-{arch}-v{cni_plugins}.tgz"),
-        ),
-        (
-            "flannel",
-            flannel,
-            "flannel-io/flannel",
-            "kube-flannel.yml".to_owned(),
-        ),
-    ] {
-        let path = github.join(format!("{repository}/releases/download/v{version}/{file}"));
-        add(draft, name, &format!("v{version}"), vec![(file, path)])?;
-    }
-    Ok(())
 }
 
 fn etcd(tree: &Path, version: &str) -> (String, PathBuf) {
@@ -215,17 +206,6 @@ fn etcd(tree: &Path, version: &str) -> (String, PathBuf) {
         "github.com/etcd-io/etcd/releases/download/v{version}/{file}"
     ));
     (file, path)
-}
-
-fn add(draft: &mut Draft, name: &str, version: &str, files: Vec<(String, PathBuf)>) -> Outcome {
-    let platform = Platform::linux(mirror::ARCH);
-    draft.add_component(&ComponentSpec {
-        name: name.to_owned(),
-        version: version.to_owned(),
-        platform,
-        files,
-    })?;
-    Ok(())
 }
 
 /// An empty folder beside `folder`, which takes its place when all is in it.

@@ -8,7 +8,6 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use crate::ensure::Built;
 use crate::files::{self, FileError};
 
 /// How a registry is to run.
@@ -25,15 +24,15 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Writes the configuration file, and says what to run.
+    /// Writes the configuration file, and says what to run; `registry` is the part's program.
     ///
     /// # Errors
     /// When a file or the storage's folder cannot be made.
-    pub fn arguments(&self, registry: &Built, to: &Path) -> Result<Vec<String>, FileError> {
+    pub fn arguments(&self, registry: &Path, to: &Path) -> Result<Vec<String>, FileError> {
         files::make_dirs(&self.storage)?;
         files::write(to, self.configuration().as_bytes())?;
         Ok(vec![
-            registry.file("registry").display().to_string(),
+            registry.display().to_string(),
             "serve".to_owned(),
             to.display().to_string(),
         ])

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::hex_id;
+use crate::{Alarm, hex_id};
 
 /// How long a change waits for what etcd needs time for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -84,6 +84,35 @@ pub enum Change {
         #[serde(skip)]
         waits: Waits,
     },
+    /// Give space that compaction freed back to the file system. The member answers nothing meanwhile.
+    Defragment {
+        /// The member's client URL.
+        endpoint: String,
+        /// Its name.
+        name: String,
+        /// How long it may take.
+        #[serde(skip)]
+        limit: Duration,
+    },
+    /// Forget the history of keys before a revision, and wait until it is gone.
+    Compact {
+        /// Whom to ask.
+        via: Vec<String>,
+        /// The oldest revision that can be read afterwards.
+        revision: i64,
+        /// How long it may take.
+        #[serde(skip)]
+        limit: Duration,
+    },
+    /// Take an alarm back.
+    Disarm {
+        /// Whom to ask.
+        via: Vec<String>,
+        /// The alarm.
+        alarm: Alarm,
+        /// Name of the member that it is of.
+        name: String,
+    },
     /// Wait, but not insist, until members that were added have been started.
     ///
     /// A member that begins asks all others for their version, and one that is beginning itself has its port open and
@@ -128,6 +157,13 @@ impl fmt::Display for Change {
             Self::Remove { name, id, .. } => write!(f, "remove member {name} ({})", hex_id(*id)),
             Self::MoveLeader { name, to, .. } => {
                 write!(f, "hand leadership to {name} ({})", hex_id(*to))
+            }
+            Self::Defragment { name, .. } => write!(f, "defragment {name}'s database"),
+            Self::Compact { revision, .. } => {
+                write!(f, "compact the history before revision {revision}")
+            }
+            Self::Disarm { alarm, name, .. } => {
+                write!(f, "take the alarm {} of {name} back", alarm.kind)
             }
             Self::AwaitStarted {
                 peer_urls,

@@ -7,17 +7,31 @@ use std::cell::RefCell;
 use std::future::Future;
 use std::time::{Duration, Instant};
 
-use etcd_client::{Certificate, ConnectOptions, Identity, MemberAddOptions, TlsOptions};
+use etcd_client::{
+    AlarmAction, AlarmOptions, AlarmType, Certificate, CompactionOptions, ConnectOptions,
+    GetOptions, Identity, MemberAddOptions, TlsOptions,
+};
+use sha2::{Digest as _, Sha256};
 
 use crate::error::Code;
 use crate::{
-    Change, Cluster, Credentials, Error, Member, MemberStatus, Membership, Observe, Probe, Waits,
+    Alarm, AlarmKind, Change, Cluster, Credentials, Error, Keys, KvHash, Member, MemberStatus,
+    Membership, Observe, Piece, Probe, Waits,
 };
 
 /// How long to wait for a TCP connection and the TLS handshake.
 const CONNECT_LIMIT: Duration = Duration::from_secs(3);
 /// How long one call may take: etcd itself gives a request up after 5 to 7 s.
 const CALL_LIMIT: Duration = Duration::from_secs(8);
+
+/// How long a call may take that goes through all of a large database.
+const LONG_LIMIT: Duration = Duration::from_secs(300);
+/// How long a snapshot may take in all.
+const SNAPSHOT_LIMIT: Duration = Duration::from_secs(3600);
+/// Keys that are read at a time.
+const PAGE: i64 = 2000;
+/// How large an answer with so many keys may be.
+const PAGE_LIMIT: usize = 32 << 20;
 
 /// How long a cluster may stay unhealthy: etcd measures health over 5 s.
 const UNHEALTHY_LIMIT: Duration = Duration::from_secs(30);
@@ -33,6 +47,21 @@ impl Client {
     /// Runs `call` on a connection to `endpoint`.
     fn call<T, F>(
         &self,
+        endpoint: &str,
+        credentials: &Credentials,
+        name: &'static str,
+        call: impl FnOnce(etcd_client::Client) -> F,
+    ) -> Result<T, Error>
+    where
+        F: Future<Output = Result<T, etcd_client::Error>>,
+    {
+        self.call_within(CALL_LIMIT, endpoint, credentials, name, call)
+    }
+
+    /// The same, for calls that may take another time.
+    fn call_within<T, F>(
+        &self,
+        limit: Duration,
         endpoint: &str,
         credentials: &Credentials,
         name: &'static str,
@@ -59,7 +88,7 @@ impl Client {
             call(client).await
         };
         // The library's own timeout is not set: it would come at the same moment, and look like an answer.
-        let bounded = runtime.block_on(async { tokio::time::timeout(CALL_LIMIT, work).await });
+        let bounded = runtime.block_on(async { tokio::time::timeout(limit, work).await });
         // A connection task that hangs must not keep us: it is dropped with the runtime, without waiting for it.
         runtime.shutdown_background();
         match bounded {
@@ -67,7 +96,7 @@ impl Client {
             Err(_) => Err(Error::Timeout {
                 endpoint: endpoint.to_owned(),
                 call: name,
-                limit: CALL_LIMIT,
+                limit,
             }),
         }
     }
@@ -172,6 +201,7 @@ impl Observe for Client {
                 storage_version: status.storage_version().to_owned(),
                 db_size: status.db_size(),
                 db_in_use: status.raft_used_db_size(),
+                db_quota: status.db_size_quota(),
                 raft_term: status.raft_term(),
                 raft_index: status.raft_index(),
                 raft_applied: status.raft_applied_index(),
@@ -189,6 +219,162 @@ impl Observe for Client {
 
     fn probe(&self, endpoint: &str, credentials: &Credentials) -> Result<Probe, Error> {
         crate::probe::probe(endpoint, credentials)
+    }
+
+    fn alarms(&self, endpoints: &[String], credentials: &Credentials) -> Result<Vec<Alarm>, Error> {
+        self.first(endpoints, |endpoint| {
+            self.call(endpoint, credentials, "alarm list", |mut c| async move {
+                let told = c.alarm(AlarmAction::Get, AlarmType::None, None).await?;
+                let alarm = |alarm: &etcd_client::AlarmMember| {
+                    let kind = match alarm.alarm() {
+                        AlarmType::None => return None,
+                        AlarmType::Nospace => AlarmKind::NoSpace,
+                        AlarmType::Corrupt => AlarmKind::Corrupt,
+                    };
+                    let member = alarm.member_id();
+                    Some(Alarm { member, kind })
+                };
+                Ok(told.alarms().iter().filter_map(alarm).collect())
+            })
+        })
+    }
+
+    fn compacted(
+        &self,
+        endpoints: &[String],
+        credentials: &Credentials,
+        revision: i64,
+    ) -> Result<bool, Error> {
+        if revision <= 1 {
+            return Ok(true);
+        }
+        let read = self.first(endpoints, |endpoint| {
+            self.call(endpoint, credentials, "read", |mut c| async move {
+                let options = GetOptions::new()
+                    .with_revision(revision - 1)
+                    .with_count_only();
+                c.get("health", Some(options)).await.map(drop)
+            })
+        });
+        match read {
+            Ok(()) => Ok(false),
+            Err(Error::Compacted) => Ok(true),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn hash(
+        &self,
+        endpoint: &str,
+        credentials: &Credentials,
+        revision: i64,
+    ) -> Result<KvHash, Error> {
+        let limit = LONG_LIMIT;
+        self.call_within(limit, endpoint, credentials, "hash", |mut c| async move {
+            let answer = c.hash_kv(revision).await?;
+            let current = answer.header().map_or(0, |header| header.revision());
+            Ok(KvHash {
+                hash: answer.hash(),
+                // Before 3.6 a member does not say up to where it hashed.
+                revision: match (answer.hash_revision(), revision) {
+                    (0, 0) => current,
+                    (0, asked) => asked,
+                    (told, _) => told,
+                },
+                compact_revision: answer.compact_version(),
+            })
+        })
+    }
+
+    fn keys(&self, endpoint: &str, credentials: &Credentials) -> Result<Keys, Error> {
+        let limit = LONG_LIMIT;
+        self.call_within(limit, endpoint, credentials, "read", |c| async move {
+            let mut kv = c.kv_client().max_decoding_message_size(PAGE_LIMIT);
+            let (mut count, mut digest, mut revision) = (0, Sha256::new(), 0);
+            let mut from = vec![0];
+            loop {
+                let mut options = GetOptions::new()
+                    .with_range([0])
+                    .with_keys_only()
+                    .with_limit(PAGE);
+                // All pages are of one moment, and no page is waited for by others.
+                if revision > 0 {
+                    options = options.with_revision(revision).with_serializable();
+                }
+                let page = kv.get(from, Some(options)).await?;
+                if revision == 0 {
+                    revision = page.header().map_or(0, |header| header.revision());
+                }
+                for pair in page.kvs() {
+                    digest.update((pair.key().len() as u64).to_be_bytes());
+                    digest.update(pair.key());
+                    for number in [
+                        pair.create_revision(),
+                        pair.mod_revision(),
+                        pair.version(),
+                        pair.lease(),
+                    ] {
+                        digest.update(number.to_be_bytes());
+                    }
+                    count += 1;
+                }
+                match page.kvs().last() {
+                    // The smallest key after the last one.
+                    Some(last) if page.more() => {
+                        from = last.key().to_vec();
+                        from.push(0);
+                    }
+                    _ => break,
+                }
+            }
+            let digest = digest.finalize();
+            Ok(Keys {
+                count,
+                revision,
+                digest: digest.iter().map(|byte| format!("{byte:02x}")).collect(),
+            })
+        })
+    }
+
+    fn snapshot(
+        &self,
+        endpoint: &str,
+        credentials: &Credentials,
+        to: &mut dyn FnMut(Piece<'_>) -> std::io::Result<()>,
+    ) -> Result<(), Error> {
+        let sink = || Error::Sink {
+            endpoint: endpoint.to_owned(),
+        };
+        let limit = SNAPSHOT_LIMIT;
+        let work = |mut c: etcd_client::Client| async move {
+            let mut stream = c.snapshot().await?;
+            let mut begun = false;
+            loop {
+                // The library's own timeouts do not bound a stream.
+                let Ok(message) = tokio::time::timeout(CALL_LIMIT, stream.message()).await else {
+                    return Ok(Err(Error::Timeout {
+                        endpoint: endpoint.to_owned(),
+                        call: "snapshot",
+                        limit: CALL_LIMIT,
+                    }));
+                };
+                let Some(message) = message? else {
+                    return Ok(Ok(()));
+                };
+                if !begun {
+                    begun = true;
+                    // What remains leaves out this piece and the digest at the end.
+                    let size = message.blob().len() as u64 + message.remaining_bytes() + 32;
+                    if to(Piece::Size(size)).is_err() {
+                        return Ok(Err(sink()));
+                    }
+                }
+                if to(Piece::Bytes(message.blob())).is_err() {
+                    return Ok(Err(sink()));
+                }
+            }
+        };
+        self.call_within(limit, endpoint, credentials, "snapshot", work)?
     }
 
     fn reaches(&self, url: &str) -> Result<(), Error> {
@@ -272,6 +458,50 @@ impl Cluster for Client {
                     Err(Error::NotLeader { .. }) => Ok(()),
                     other => other,
                 }
+            }),
+            Change::Defragment {
+                endpoint, limit, ..
+            } => self.call_within(
+                *limit,
+                endpoint,
+                credentials,
+                "defragment",
+                |mut c| async move { c.defragment().await.map(drop) },
+            ),
+            Change::Compact {
+                via,
+                revision,
+                limit,
+            } => {
+                let asked = self.first(via, |endpoint| {
+                    self.call_within(
+                        *limit,
+                        endpoint,
+                        credentials,
+                        "compact",
+                        |mut c| async move {
+                            let options = CompactionOptions::new().with_physical();
+                            c.compact(*revision, Some(options)).await.map(drop)
+                        },
+                    )
+                });
+                match asked {
+                    Err(Error::Compacted) => Ok(()),
+                    other => other,
+                }
+            }
+            Change::Disarm { via, alarm, .. } => self.first(via, |endpoint| {
+                self.call(endpoint, credentials, "alarm disarm", |mut c| async move {
+                    let kind = match alarm.kind {
+                        AlarmKind::NoSpace => AlarmType::Nospace,
+                        AlarmKind::Corrupt => AlarmType::Corrupt,
+                    };
+                    let mut options = AlarmOptions::new();
+                    options.with_member(alarm.member);
+                    c.alarm(AlarmAction::Deactivate, kind, Some(options))
+                        .await
+                        .map(drop)
+                })
             }),
             Change::AwaitStarted {
                 via,

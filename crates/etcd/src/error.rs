@@ -92,6 +92,15 @@ pub enum Error {
     /// etcd itself gave up.
     #[error("etcd timed out: {0}")]
     EtcdTimeout(String),
+    /// What came could not be put where it was to go; the receiver knows why.
+    #[error("what {endpoint} sent could not be kept")]
+    Sink {
+        /// Who sent it.
+        endpoint: String,
+    },
+    /// The history that was asked for is gone.
+    #[error("the revision has been compacted")]
+    Compacted,
     /// Any other answer.
     #[error("{endpoint} refused a {call}: {detail}")]
     Refused {
@@ -169,6 +178,7 @@ impl Error {
             Some("peer urls already exists" | "member id already exist") => {
                 return Self::PeerUrlExists;
             }
+            Some("mvcc: required revision has been compacted") => return Self::Compacted,
             Some("no leader" | "leader changed") => return Self::NoLeader,
             Some("not leader") => return Self::NotLeader { endpoint },
             Some("rpc not supported for learner") => return Self::Learner { endpoint },

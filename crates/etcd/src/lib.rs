@@ -23,7 +23,9 @@ pub mod settings;
 pub use change::{Change, Waits};
 pub use client::Client;
 pub use error::Error;
-pub use model::{Credentials, Member, MemberStatus, Membership, hex_id};
+pub use model::{
+    Alarm, AlarmKind, Credentials, Keys, KvHash, Member, MemberStatus, Membership, hex_id,
+};
 pub use picture::Picture;
 pub use probe::Probe;
 pub use settings::{Feature, Settings, environment};
@@ -57,11 +59,66 @@ pub trait Observe {
     /// [`Error`]; [`Error::Timeout`] when the connection stands and no answer comes.
     fn probe(&self, endpoint: &str, credentials: &Credentials) -> Result<Probe, Error>;
 
+    /// The alarms of all members.
+    ///
+    /// # Errors
+    /// [`Error`] of the last endpoint tried.
+    fn alarms(&self, endpoints: &[String], credentials: &Credentials) -> Result<Vec<Alarm>, Error>;
+
+    /// Whether the history before `revision` is gone.
+    ///
+    /// # Errors
+    /// [`Error`] of the last endpoint tried.
+    fn compacted(
+        &self,
+        endpoints: &[String],
+        credentials: &Credentials,
+        revision: i64,
+    ) -> Result<bool, Error>;
+
+    /// A digest of what the member has, up to `revision`; 0 for all.
+    ///
+    /// # Errors
+    /// [`Error`].
+    fn hash(
+        &self,
+        endpoint: &str,
+        credentials: &Credentials,
+        revision: i64,
+    ) -> Result<KvHash, Error>;
+
+    /// All keys that the member has.
+    ///
+    /// # Errors
+    /// [`Error`].
+    fn keys(&self, endpoint: &str, credentials: &Credentials) -> Result<Keys, Error>;
+
+    /// The member's database as it is now, as etcd sends it: its last 32 bytes are the SHA-256 of what is before them.
+    /// `to` hears first how many bytes there will be, then the bytes.
+    ///
+    /// # Errors
+    /// [`Error`]; [`Error::Sink`] when `to` does not want more.
+    fn snapshot(
+        &self,
+        endpoint: &str,
+        credentials: &Credentials,
+        to: &mut dyn FnMut(Piece<'_>) -> std::io::Result<()>,
+    ) -> Result<(), Error>;
+
     /// Whether somebody accepts connections at this URL, a peer's for example.
     ///
     /// # Errors
     /// [`Error::Unreachable`].
     fn reaches(&self, url: &str) -> Result<(), Error>;
+}
+
+/// What comes of a snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Piece<'a> {
+    /// So many bytes will come.
+    Size(u64),
+    /// The next of them.
+    Bytes(&'a [u8]),
 }
 
 /// Changes a cluster: one change at a time.

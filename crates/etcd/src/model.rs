@@ -3,7 +3,7 @@
 use std::fmt;
 
 use pki::Secret;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// What a client shows and trusts: PEM texts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -120,8 +120,64 @@ pub struct MemberStatus {
     pub raft_applied: u64,
     /// The revision of the keys.
     pub revision: i64,
+    /// The largest size that the database may grow to, where the release tells.
+    pub db_quota: i64,
     /// Alarms and other complaints, in etcd's words.
     pub errors: Vec<String>,
+}
+
+/// What a member complains of until it is told not to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AlarmKind {
+    /// Its database has reached its quota: nothing can be written to the cluster.
+    NoSpace,
+    /// Its data differs from the other members'.
+    Corrupt,
+}
+
+impl fmt::Display for AlarmKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoSpace => "no-space",
+            Self::Corrupt => "corrupt",
+        })
+    }
+}
+
+/// An alarm of one member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Alarm {
+    /// The member's id.
+    #[serde(serialize_with = "hex")]
+    pub member: u64,
+    /// What it complains of.
+    pub kind: AlarmKind,
+}
+
+/// A digest over all keys and their history that one member has, up to a revision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct KvHash {
+    /// The digest.
+    pub hash: u32,
+    /// Up to this revision.
+    pub revision: i64,
+    /// What is older than this revision had been compacted.
+    pub compact_revision: i64,
+}
+
+/// All keys of a member, in one line: how many, and what they are and when they were written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Keys {
+    /// How many there are.
+    pub count: u64,
+    /// The member's revision when they were read.
+    pub revision: i64,
+    /// SHA-256 over every key with its revisions, version and lease, in the order of keys.
+    pub digest: String,
 }
 
 /// An id as etcd's tools show it: 16 hexadecimal digits.

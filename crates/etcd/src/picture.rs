@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use crate::{
-    Change, Cluster, Credentials, Error, Member, MemberStatus, Membership, Observe, Probe,
+    Alarm, Change, Cluster, Credentials, Error, Keys, KvHash, Member, MemberStatus, Membership,
+    Observe, Piece, Probe,
 };
 
 /// A cluster that changes only in our eyes.
@@ -32,6 +33,12 @@ struct State {
     /// Learners that are not in sync, with how often they still say so.
     lagging: BTreeMap<u64, u32>,
     max_learners: Option<usize>,
+    alarms: Option<Vec<Alarm>>,
+    /// Up to where the history is gone.
+    compacted: i64,
+    hash: Option<KvHash>,
+    /// What every member sends as its database.
+    database: Vec<u8>,
     /// Whom leadership was handed to.
     leader: Option<u64>,
     refusals: Vec<(String, Error)>,
@@ -77,6 +84,18 @@ impl Picture {
     /// Nobody accepts connections at `url` from now on.
     pub fn cut_off(&self, url: &str) {
         self.state.borrow_mut().cut_off.insert(url.to_owned());
+    }
+
+    /// These alarms, and no others.
+    pub fn set_alarms(&self, alarms: &[Alarm]) {
+        self.state.borrow_mut().alarms = Some(alarms.to_vec());
+    }
+
+    /// What every member sends as its database, and the digest of its keys.
+    pub fn set_database(&self, bytes: &[u8], hash: KvHash) {
+        let mut state = self.state.borrow_mut();
+        state.database = bytes.to_vec();
+        state.hash = Some(hash);
     }
 
     /// How many learners the cluster allows; as many as you like until said.
@@ -164,6 +183,68 @@ impl Observe for Picture {
         }
     }
 
+    fn alarms(&self, endpoints: &[String], credentials: &Credentials) -> Result<Vec<Alarm>, Error> {
+        match (&self.state.borrow().alarms, &self.base) {
+            (Some(alarms), _) => Ok(alarms.clone()),
+            (None, Some(base)) => base.alarms(endpoints, credentials),
+            (None, None) => Ok(Vec::new()),
+        }
+    }
+
+    fn compacted(
+        &self,
+        endpoints: &[String],
+        credentials: &Credentials,
+        revision: i64,
+    ) -> Result<bool, Error> {
+        if revision <= self.state.borrow().compacted {
+            return Ok(true);
+        }
+        self.base.as_ref().map_or(Ok(false), |base| {
+            base.compacted(endpoints, credentials, revision)
+        })
+    }
+
+    fn hash(
+        &self,
+        endpoint: &str,
+        credentials: &Credentials,
+        revision: i64,
+    ) -> Result<KvHash, Error> {
+        match (self.state.borrow().hash, &self.base) {
+            (Some(hash), _) => Ok(hash),
+            (None, Some(base)) => base.hash(endpoint, credentials, revision),
+            (None, None) => Err(Self::nobody(endpoint)),
+        }
+    }
+
+    fn keys(&self, endpoint: &str, credentials: &Credentials) -> Result<Keys, Error> {
+        match &self.base {
+            Some(base) => base.keys(endpoint, credentials),
+            None => Err(Self::nobody(endpoint)),
+        }
+    }
+
+    fn snapshot(
+        &self,
+        endpoint: &str,
+        credentials: &Credentials,
+        to: &mut dyn FnMut(Piece<'_>) -> std::io::Result<()>,
+    ) -> Result<(), Error> {
+        if let Some(base) = &self.base {
+            return base.snapshot(endpoint, credentials, to);
+        }
+        let database = &self.state.borrow().database;
+        let sink = |_| Error::Sink {
+            endpoint: endpoint.to_owned(),
+        };
+        to(Piece::Size(database.len() as u64)).map_err(sink)?;
+        database
+            .chunks(7)
+            .try_for_each(|chunk| to(Piece::Bytes(chunk)))
+            .map_err(sink)
+    }
+
     fn reaches(&self, url: &str) -> Result<(), Error> {
         if self.state.borrow().cut_off.contains(url) {
             return Err(Self::nobody(url));
@@ -208,6 +289,22 @@ impl Cluster for Picture {
             Change::AwaitCluster { endpoints, .. } => {
                 return self.members(endpoints, credentials).map(drop);
             }
+            Change::Defragment { endpoint, .. } => {
+                let mut status = self.status(endpoint, credentials)?;
+                status.db_size = status.db_in_use;
+                self.set_status(endpoint, status);
+                return Ok(());
+            }
+            Change::Compact { revision, .. } => {
+                self.state.borrow_mut().compacted = *revision;
+                return Ok(());
+            }
+            Change::Disarm { via, alarm, .. } => {
+                let mut left = self.alarms(via, credentials)?;
+                left.retain(|known| known != alarm);
+                self.set_alarms(&left);
+                return Ok(());
+            }
             Change::AddLearner { via, .. }
             | Change::Promote { via, .. }
             | Change::Remove { via, .. }
@@ -250,9 +347,13 @@ impl Cluster for Picture {
             }
             Change::Remove { id, .. } => list.members.retain(|m| m.id != *id),
             Change::MoveLeader { to, .. } => state.leader = Some(*to),
+            // Dealt with above: they need no member list.
             Change::AwaitHealthy { .. }
             | Change::AwaitStarted { .. }
-            | Change::AwaitCluster { .. } => {}
+            | Change::AwaitCluster { .. }
+            | Change::Defragment { .. }
+            | Change::Compact { .. }
+            | Change::Disarm { .. } => {}
         }
         Ok(())
     }

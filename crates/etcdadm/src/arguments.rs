@@ -49,7 +49,30 @@ pub enum Verb {
     Info,
     /// Print all members of the cluster and how they are; exits with 1 unless all are healthy
     #[command(after_help = examples::STATUS)]
-    Status,
+    Status(StatusArgs),
+    /// Print the members, remove one, let a learner vote, hand leadership over
+    #[command(after_help = examples::MEMBER)]
+    Member {
+        /// What to do.
+        #[command(subcommand)]
+        what: MemberVerb,
+    },
+    /// Forget the history of keys
+    #[command(after_help = examples::COMPACT)]
+    Compact(CompactArgs),
+    /// Give free space in databases back, one member at a time, the leader last
+    #[command(after_help = examples::DEFRAG)]
+    Defrag(DefragArgs),
+    /// Print alarms, or take them back
+    #[command(after_help = examples::ALARM)]
+    Alarm {
+        /// What to do.
+        #[command(subcommand)]
+        what: AlarmVerb,
+    },
+    /// Compact, defragment and take quota alarms back: the whole way out of a full database
+    #[command(after_help = examples::MAINTAIN)]
+    Maintain(MaintainArgs),
     /// Print the configuration that init or join would use, with all that is not said filled in
     #[command(after_help = examples::CONFIG)]
     Config {
@@ -260,4 +283,127 @@ pub struct DownloadArgs {
     /// Where releases come from
     #[arg(long, value_name = "URL", default_value = crate::configuration::DEFAULT_RELEASE_URL)]
     pub release_url: String,
+}
+
+/// Whom to ask, where this host's member does not answer.
+#[derive(Debug, Clone, Args, Default)]
+pub struct ReachArgs {
+    /// Client URLs of members to ask before this host's own
+    #[arg(long = "endpoint", value_name = "URL", value_delimiter = ',')]
+    pub endpoints: Vec<String>,
+}
+
+/// What every change to a cluster takes.
+#[derive(Debug, Clone, Args, Default)]
+pub struct ChangeArgs {
+    /// Whom to ask.
+    #[command(flatten)]
+    pub reach: ReachArgs,
+
+    /// Print what would be changed, and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// `member …`.
+#[derive(Debug, Subcommand)]
+pub enum MemberVerb {
+    /// Print the members
+    List(ReachArgs),
+    /// Remove a member that is not this host's: one that is dead, mostly
+    Remove {
+        /// Its name, id or URL
+        member: String,
+        /// Do it although the majority is lost; the member's id must be typed
+        #[arg(long, value_name = "ID")]
+        force: Option<String>,
+        /// How.
+        #[command(flatten)]
+        change: ChangeArgs,
+    },
+    /// Let a learner vote
+    Promote {
+        /// Its name, id or URL
+        member: String,
+        /// How.
+        #[command(flatten)]
+        change: ChangeArgs,
+    },
+    /// Hand leadership to a member
+    MoveLeader {
+        /// Its name, id or URL
+        member: String,
+        /// How.
+        #[command(flatten)]
+        change: ChangeArgs,
+    },
+}
+
+/// Arguments of `compact`.
+#[derive(Debug, Args)]
+pub struct CompactArgs {
+    /// How many revisions are kept
+    #[arg(long, value_name = "COUNT", default_value_t = 0, value_parser = clap::value_parser!(i64).range(0..))]
+    pub keep: i64,
+    /// The oldest revision that can be read afterwards, instead
+    #[arg(long, value_name = "REVISION", conflicts_with = "keep")]
+    pub revision: Option<i64>,
+    /// How.
+    #[command(flatten)]
+    pub change: ChangeArgs,
+}
+
+/// Arguments of `defrag`.
+#[derive(Debug, Args)]
+pub struct DefragArgs {
+    /// One member alone, by its name, id or URL
+    #[arg(long)]
+    pub member: Option<String>,
+    /// The cluster may stand still meanwhile
+    #[arg(long)]
+    pub interrupt: bool,
+    /// How.
+    #[command(flatten)]
+    pub change: ChangeArgs,
+}
+
+/// `alarm …`.
+#[derive(Debug, Subcommand)]
+pub enum AlarmVerb {
+    /// Print alarms
+    List(ReachArgs),
+    /// Take alarms back, where what they warn of is over
+    Disarm {
+        /// Alarms of corrupt data, too: that member has been replaced
+        #[arg(long)]
+        corrupt: bool,
+        /// How.
+        #[command(flatten)]
+        change: ChangeArgs,
+    },
+}
+
+/// Arguments of `maintain`.
+#[derive(Debug, Args)]
+pub struct MaintainArgs {
+    /// How many revisions are kept
+    #[arg(long, value_name = "COUNT", default_value_t = 0, value_parser = clap::value_parser!(i64).range(0..))]
+    pub keep: i64,
+    /// The cluster may stand still meanwhile
+    #[arg(long)]
+    pub interrupt: bool,
+    /// How.
+    #[command(flatten)]
+    pub change: ChangeArgs,
+}
+
+/// Arguments of `status`.
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    /// Whom to ask.
+    #[command(flatten)]
+    pub reach: ReachArgs,
+    /// Look again every so many seconds, until interrupted
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "2", value_parser = clap::value_parser!(u64).range(1..))]
+    pub watch: Option<u64>,
 }

@@ -198,6 +198,90 @@ pub enum Error {
         /// The majority.
         needed: usize,
     },
+    /// A name that no member has.
+    #[error("the cluster has no member {text:?}; it has {known}")]
+    UnknownMember {
+        /// What was typed.
+        text: String,
+        /// Those that there are.
+        known: String,
+    },
+    /// A name that several members have.
+    #[error("{text:?} is more than one member")]
+    AmbiguousMember {
+        /// What was typed.
+        text: String,
+    },
+    /// To remove the member of this very host.
+    #[error("{member} is this host's own member")]
+    OwnMember {
+        /// The member.
+        member: String,
+    },
+    /// A removal that leaves too few.
+    #[error("{what} would leave {left}")]
+    CostsQuorum {
+        /// What was asked for.
+        what: String,
+        /// The arithmetic.
+        left: String,
+        /// The member's id, to be typed.
+        id: String,
+    },
+    /// A learner that does not run.
+    #[error("{member} cannot be promoted: it does not answer ({why}), and there would be {left}")]
+    PromotesDead {
+        /// The member.
+        member: String,
+        /// The arithmetic.
+        left: String,
+        /// Why it does not answer.
+        why: String,
+    },
+    /// A member that cannot lead.
+    #[error("{member} cannot lead: {why}")]
+    CannotLead {
+        /// The member.
+        member: String,
+        /// Why not.
+        why: String,
+    },
+    /// To defragment, and nobody would serve meanwhile.
+    #[error(
+        "while {member} is defragmented it answers nothing: {serving} of the {needed} voters that are needed would serve"
+    )]
+    StandsStill {
+        /// The member.
+        member: String,
+        /// Those that serve without it.
+        serving: usize,
+        /// The majority.
+        needed: usize,
+    },
+    /// A revision of the future.
+    #[error("revision {revision} is not there yet: the newest is {newest}")]
+    NoSuchRevision {
+        /// What was asked for.
+        revision: i64,
+        /// What there is.
+        newest: i64,
+    },
+    /// An alarm that says that data differs.
+    #[error("{member} says that its data is corrupt")]
+    CorruptMember {
+        /// The member.
+        member: String,
+    },
+    /// An alarm that would come back at once.
+    #[error("{member}'s database still has {size} bytes, and its quota is {quota}")]
+    StillFull {
+        /// The member.
+        member: String,
+        /// Size of its database.
+        size: i64,
+        /// What it may have.
+        quota: i64,
+    },
     /// Not a member at all.
     #[error("this host has no etcd member that etcdadm knows of")]
     NoMember,
@@ -226,7 +310,10 @@ impl Explain for Error {
         match self {
             Self::Preflight(_) => Kind::Preflight,
             Self::Host(error) => error.kind(),
-            Self::Configuration(_) | Self::Settings(_) => Kind::Usage,
+            Self::Configuration(_)
+            | Self::Settings(_)
+            | Self::UnknownMember { .. }
+            | Self::AmbiguousMember { .. } => Kind::Usage,
             Self::Etcd(etcd::Error::Unreachable { .. } | etcd::Error::Timeout { .. }) => {
                 Kind::Unreachable
             }
@@ -262,8 +349,21 @@ impl Explain for Error {
             }
             Self::Removed { .. } => one("run `etcdadm reset` first: it sets the data aside"),
             Self::LostData { .. } => one(
-                "remove the member from the cluster (`etcdctl member remove`), then run this again",
+                "remove the member from the cluster (`etcdadm member remove` on a member), then run this again",
             ),
+            Self::OwnMember { .. } => one("run `etcdadm reset`, which leaves the cluster first"),
+            Self::CostsQuorum { id, .. } => vec![
+                "bring the other members up first".to_owned(),
+                format!("to do it all the same, add --force {id}"),
+            ],
+            Self::PromotesDead { .. } => one("start it first, or remove it"),
+            Self::StandsStill { .. } => {
+                one("add --interrupt if the cluster may stand still meanwhile")
+            }
+            Self::CorruptMember { .. } => {
+                one("remove that member and join its host again; when that is done, add --corrupt")
+            }
+            Self::StillFull { .. } => one("run `etcdadm maintain`, or raise the quota"),
             Self::NameTaken { .. } => one("choose another name with --name"),
             Self::CannotTell { .. } => one(
                 "name a reachable member (`etcdadm reset https://ADDRESS:2379`), or add --skip-remove-member and remove the member from the cluster yourself",

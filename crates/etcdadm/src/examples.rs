@@ -40,3 +40,32 @@ Examples:
 pub(crate) const COMPLETION: &str = "\
 Examples:
   etcdadm completion bash > /etc/bash_completion.d/etcdadm";
+
+pub(crate) const MEMBER: &str = "\
+Examples:
+  etcdadm member list
+  etcdadm member remove c                        a dead member, from any other's host
+  etcdadm member remove 8211f1d0f64f3269 --dry-run
+  etcdadm member promote d                       a learner that a join left behind
+  etcdadm member move-leader b --endpoint https://10.0.0.2:2379";
+
+pub(crate) const COMPACT: &str = "\
+Examples:
+  etcdadm compact                                forget all history
+  etcdadm compact --keep 10000                   but for the last revisions";
+
+pub(crate) const DEFRAG: &str = "\
+Examples:
+  etcdadm defrag                                 every member that has much free space
+  etcdadm defrag --member b
+  etcdadm defrag --interrupt                     a cluster of one or two stands still meanwhile";
+
+pub(crate) const ALARM: &str = "\
+Examples:
+  etcdadm alarm list
+  etcdadm alarm disarm";
+
+pub(crate) const MAINTAIN: &str = "\
+Examples:
+  etcdadm maintain                               compact, defragment, take quota alarms back
+  etcdadm maintain --keep 10000 --dry-run";

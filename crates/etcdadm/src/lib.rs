@@ -22,6 +22,8 @@ mod info;
 mod init;
 mod join;
 mod machine;
+mod maintain;
+mod member;
 mod older;
 pub mod paths;
 mod phases;
@@ -29,6 +31,7 @@ mod record;
 mod reset;
 mod start;
 mod status;
+mod survey;
 mod verbs;
 
 pub use arguments::{Arguments, Verb};

@@ -1,6 +1,6 @@
 //! The verbs, one a file, each with its list of phases.
 
-use crate::{download, examples, info, init, join, reset, status};
+use crate::{download, examples, info, init, join, maintain, member, reset, status};
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -10,8 +10,10 @@ use cli::{Context, Tool};
 use etcd::{Client, Cluster, Observe, Picture};
 use host::{Host, Inspect, Local, Overlay, Phase};
 
-use crate::arguments::{Arguments, ConfigVerb, MemberArgs, Verb};
+use crate::arguments::{Arguments, ConfigVerb, MemberArgs, ReachArgs, Verb};
+use crate::configuration::endpoint_url;
 use crate::machine::Note;
+use crate::survey::Reach;
 use crate::{Configuration, Error, Machine, Record, older, paths};
 
 pub(crate) fn run(context: &mut Context, arguments: &Arguments) -> Result<(), cli::Error> {
@@ -20,7 +22,12 @@ pub(crate) fn run(context: &mut Context, arguments: &Arguments) -> Result<(), cl
         Verb::Join(args) => join::run(context, &arguments.root, args),
         Verb::Reset(args) => reset::run(context, &arguments.root, args),
         Verb::Info => info::run(context, &arguments.root),
-        Verb::Status => status::run(context, &arguments.root),
+        Verb::Status(args) => status::run(context, &arguments.root, args),
+        Verb::Member { what } => member::run(context, &arguments.root, what),
+        Verb::Compact(args) => maintain::compact(context, &arguments.root, args),
+        Verb::Defrag(args) => maintain::defrag(context, &arguments.root, args),
+        Verb::Alarm { what } => maintain::alarm(context, &arguments.root, what),
+        Verb::Maintain(args) => maintain::run(context, &arguments.root, args),
         Verb::Config {
             what: ConfigVerb::Print(args),
         } => {
@@ -98,6 +105,37 @@ pub(crate) fn with_machine<T>(
         note,
     );
     work(context, &mut machine)
+}
+
+/// A phase that walks on any machine.
+pub(crate) type AnyPhase<'c> = Box<dyn for<'m> Phase<Machine<'m>> + 'c>;
+
+/// Whom to ask, by the command line and what is known of this host.
+pub(crate) fn reach<'c>(
+    configuration: &'c Configuration,
+    args: &ReachArgs,
+) -> Result<Reach<'c>, Error> {
+    let endpoints = args.endpoints.iter().map(|text| endpoint_url(text));
+    Ok(Reach {
+        configuration,
+        endpoints: endpoints.collect::<Result<_, _>>()?,
+    })
+}
+
+/// Walks a verb's phases on this host and prints what was changed.
+pub(crate) fn walk(
+    context: &mut Context,
+    root: &Path,
+    configuration: &Configuration,
+    goal: &str,
+    dry_run: bool,
+    phases: &[AnyPhase<'_>],
+) -> Result<(), cli::Error> {
+    let summary = with_machine(context, root, configuration, dry_run, |context, machine| {
+        let phases: Vec<_> = phases.iter().map(AsRef::as_ref).collect();
+        context.walk(&tool(root), goal, dry_run, machine, &phases)
+    })?;
+    print_changes(context, &summary)
 }
 
 /// What init and join are to make of this host: document, then record, then defaults; flags win.

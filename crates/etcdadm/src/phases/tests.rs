@@ -3,6 +3,7 @@
 
 mod certificates;
 mod checks;
+mod cluster;
 mod init;
 mod join;
 mod reset;

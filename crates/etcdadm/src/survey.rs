@@ -1,0 +1,202 @@
+//! The whole cluster at one look, and the arithmetic of majorities.
+
+use std::fmt;
+
+use etcd::{Credentials, Member, MemberStatus, Membership, Observe};
+
+use crate::{Configuration, Error, View};
+
+/// Whom to ask about the cluster.
+#[derive(Clone, Debug)]
+pub(crate) struct Reach<'c> {
+    pub(crate) configuration: &'c Configuration,
+    /// Members named on the command line, asked first.
+    pub(crate) endpoints: Vec<String>,
+}
+
+impl Reach<'_> {
+    /// Client URLs, in the order in which they are asked.
+    pub(crate) fn ask(&self) -> Vec<String> {
+        let mut ask = self.endpoints.clone();
+        ask.push(self.configuration.local_url());
+        ask.extend(self.configuration.endpoints.iter().cloned());
+        ask
+    }
+
+    /// What is shown to members.
+    pub(crate) fn credentials(&self, seen: &dyn View) -> Result<Credentials, Error> {
+        crate::machine::credentials(seen.host(), self.configuration.certs_dir())
+    }
+
+    /// All members, each asked itself.
+    pub(crate) fn survey(&self, seen: &dyn View) -> Result<Survey, Error> {
+        let credentials = self.credentials(seen)?;
+        let list = seen.etcd().members(&self.ask(), &credentials)?;
+        let ask = |member: &Member| Seen::of(seen.etcd(), member, &credentials);
+        let members = list.members.iter().map(ask).collect();
+        Ok(Survey { list, members })
+    }
+}
+
+/// All members.
+#[derive(Clone, Debug)]
+pub(crate) struct Survey {
+    pub(crate) list: Membership,
+    pub(crate) members: Vec<Seen>,
+}
+
+/// A member, and what it says.
+#[derive(Clone, Debug)]
+pub(crate) struct Seen {
+    pub(crate) member: Member,
+    pub(crate) status: Option<MemberStatus>,
+    /// Whether it serves reads that a majority agrees to; of a learner, whether it answers.
+    pub(crate) serves: bool,
+    /// What it or the transport complains of.
+    pub(crate) error: Option<String>,
+}
+
+impl Seen {
+    pub(crate) fn of(etcd: &dyn Observe, member: &Member, credentials: &Credentials) -> Self {
+        let looked = match member.client_urls.first() {
+            None => Err("never started".to_owned()),
+            Some(url) => etcd
+                .status(url, credentials)
+                .and_then(|status| match etcd.healthy(url, credentials) {
+                    Ok(()) | Err(etcd::Error::Learner { .. }) => Ok(status),
+                    Err(error) => Err(error),
+                })
+                .map_err(|error| error.to_string()),
+        };
+        let (status, error) = match looked {
+            Ok(status) => (Some(status), None),
+            Err(error) => (None, Some(error)),
+        };
+        Self {
+            member: member.clone(),
+            serves: status.is_some(),
+            status,
+            error,
+        }
+    }
+
+    pub(crate) fn id(&self) -> u64 {
+        self.member.id
+    }
+
+    pub(crate) fn url(&self) -> String {
+        self.member.client_urls.first().cloned().unwrap_or_default()
+    }
+}
+
+/// How many voters there are, how many of them serve, and how many must.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Quorum {
+    pub(crate) voters: usize,
+    pub(crate) serving: usize,
+}
+
+impl Quorum {
+    /// The majority.
+    pub(crate) fn needed(self) -> usize {
+        self.voters / 2 + 1
+    }
+
+    /// Whether a majority serves.
+    pub(crate) fn holds(self) -> bool {
+        self.serving >= self.needed()
+    }
+
+    /// How many more may fail; negative where too many have.
+    pub(crate) fn spare(self) -> i64 {
+        self.serving as i64 - self.needed() as i64
+    }
+}
+
+impl fmt::Display for Quorum {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (voters, serving) = (self.voters, self.serving);
+        let needed = self.needed();
+        let of = |n: usize| if n == 1 { "voter" } else { "voters" };
+        let serve = if serving == 1 { "serves" } else { "serve" };
+        let is = if needed == 1 { "is" } else { "are" };
+        write!(
+            f,
+            "{voters} {}, of which {serving} {serve}, and {needed} {is} needed",
+            of(voters)
+        )
+    }
+}
+
+impl Survey {
+    pub(crate) fn voters(&self) -> impl Iterator<Item = &Seen> {
+        self.members.iter().filter(|seen| !seen.member.learner)
+    }
+
+    /// As it is now.
+    pub(crate) fn quorum(&self) -> Quorum {
+        self.quorum_without(0)
+    }
+
+    /// As it would be without this member.
+    pub(crate) fn quorum_without(&self, id: u64) -> Quorum {
+        let left = || self.voters().filter(|seen| seen.id() != id);
+        Quorum {
+            voters: left().count(),
+            serving: left().filter(|seen| seen.serves).count(),
+        }
+    }
+
+    /// The leader, where a member that serves knows it.
+    pub(crate) fn leader(&self) -> Option<&Seen> {
+        let told = |seen: &&Seen| seen.status.as_ref().map(|status| status.leader);
+        let id = self.voters().find_map(|seen| told(&seen))?;
+        self.members.iter().find(|seen| seen.id() == id)
+    }
+
+    /// A voter that serves and is not this one, to lead in its place.
+    pub(crate) fn heir(&self, id: u64) -> Option<&Seen> {
+        self.voters().find(|seen| seen.serves && seen.id() != id)
+    }
+
+    /// The client URLs of voters that serve, without those of this member.
+    pub(crate) fn via(&self, without: u64) -> Vec<String> {
+        let others = self
+            .voters()
+            .filter(|seen| seen.serves && seen.id() != without);
+        others.map(Seen::url).collect()
+    }
+
+    /// The member that is meant by a name, an id or a URL.
+    pub(crate) fn find(&self, text: &str) -> Result<Option<&Seen>, Error> {
+        let id = u64::from_str_radix(text.trim_start_matches("0x"), 16).ok();
+        let is = |seen: &&Seen| {
+            let member = &seen.member;
+            Some(member.id) == id
+                || member.name == text
+                || member.peer_urls.iter().any(|url| url == text)
+                || member.client_urls.iter().any(|url| url == text)
+        };
+        let mut found = self.members.iter().filter(is);
+        let first = found.next();
+        match found.next() {
+            Some(_) => Err(Error::AmbiguousMember {
+                text: text.to_owned(),
+            }),
+            None => Ok(first),
+        }
+    }
+
+    /// The same, and there must be one.
+    pub(crate) fn must_find(&self, text: &str) -> Result<&Seen, Error> {
+        self.find(text)?.ok_or_else(|| Error::UnknownMember {
+            text: text.to_owned(),
+            known: self
+                .members
+                .iter()
+                .map(|seen| seen.member.to_string())
+                .collect::<Vec<_>>()
+                .join(", "),
+        })
+    }
+}

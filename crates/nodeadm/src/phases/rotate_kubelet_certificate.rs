@@ -56,7 +56,15 @@ impl Phase<Node> for RotateKubeletCertificate {
             return Ok(Vec::new());
         };
         pem.extend_from_slice(&key);
-        let mut plan = Vec::new();
+        let mut plan: Vec<Change> = Vec::new();
+        // kubeadm makes it for root alone, if it is the first to make it.
+        if seen.stat(Path::new(paths::KUBELET))?.is_none() {
+            let folder = host::Change::MakeDir {
+                path: paths::KUBELET.into(),
+                mode: 0o700,
+            };
+            plan.push(folder.into());
+        }
         if seen.read(Path::new(PEM), 1 << 20)?.as_deref() != Some(&pem[..]) {
             plan.push(host::Change::private_file(PEM, pem).into());
         }

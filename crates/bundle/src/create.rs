@@ -16,10 +16,10 @@ use serde_json::Value;
 
 use crate::contents::Entry;
 use crate::draft::{ComponentSpec, Draft, DraftError};
-use crate::fetch::{FetchError, Fetcher, Sources};
+use crate::fetch::{FetchError, FetchedFile, Fetcher, FoundImage, Sources};
 use crate::layout::{Layout, LayoutError};
 use crate::oci::Platform;
-use crate::versions::{Pins, UpstreamComponent, UpstreamFile, VersionsError, VersionsFile};
+use crate::versions::{Pins, UpstreamFile, VersionsError, VersionsFile};
 use crate::{Progress, ProgressFn, folder};
 
 /// A bundle cannot be made.
@@ -179,6 +179,7 @@ pub fn create(
         draft: Draft::new(),
         pins: Pins::default(),
         entries: Vec::new(),
+        done: BTreeSet::new(),
     };
     maker.collect(progress)?;
     let Maker {
@@ -234,6 +235,8 @@ struct Maker<'a> {
     draft: Draft,
     pins: Pins,
     entries: Vec<Entry>,
+    /// Components that are in the draft, by name and architecture.
+    done: BTreeSet<(&'static str, String)>,
 }
 
 impl Maker<'_> {
@@ -256,23 +259,13 @@ impl Maker<'_> {
                 self.allowed(image, self.versions.pins.images.get(&key))?;
             }
         }
-        let mut done = BTreeSet::new();
         for arch in &configuration.architectures {
-            for component in configuration.upstream_components(arch) {
-                if done.insert((component.name, component.arch.clone())) {
-                    self.component(&component, &mut images, progress)?;
-                }
-            }
+            self.components(arch, &mut images, progress)?;
             self.add_node_tools(arch)?;
         }
         let mut seen = BTreeSet::new();
         images.retain(|image| seen.insert(image.clone()));
-        for arch in &configuration.architectures {
-            for image in &images {
-                self.image(image, arch, progress)?;
-            }
-        }
-        Ok(())
+        self.images(&images, progress)
     }
 
     fn allowed(&self, name: &str, pin: Option<&Digest>) -> Result<(), CreateError> {
@@ -285,36 +278,48 @@ impl Maker<'_> {
         })
     }
 
-    fn component(
+    /// Fetches the files of an architecture's components and adds these; adds to `images` those that flannel wants.
+    fn components(
         &mut self,
-        component: &UpstreamComponent,
+        arch: &str,
         images: &mut Vec<String>,
         progress: ProgressFn<'_>,
     ) -> Result<(), CreateError> {
-        let mut files = Vec::new();
-        for file in &component.files {
-            let path = self.file(file, progress)?;
-            if component.name == "flannel" {
-                images.extend(images_of_manifest(&path)?);
+        let mut components = self.versions.configuration.upstream_components(arch);
+        // What is for any architecture came with the first.
+        components.retain(|it| self.done.insert((it.name, it.arch.clone())));
+        let files: Vec<&UpstreamFile> = components.iter().flat_map(|it| &it.files).collect();
+        let fetched = self
+            .fetcher
+            .each(&files, progress, |file, told| self.file(file, told))?;
+        let mut fetched = fetched.into_iter();
+        for component in &components {
+            let mut files = Vec::new();
+            for (file, fetched) in component.files.iter().zip(&mut fetched) {
+                let address = file.address.clone();
+                self.pins.files.insert(address, fetched.digest);
+                if component.name == "flannel" {
+                    images.extend(images_of_manifest(&fetched.path)?);
+                }
+                files.push((file.name.clone(), fetched.path));
             }
-            files.push((file.name.clone(), path));
+            let spec = ComponentSpec {
+                name: component.name.to_owned(),
+                version: component.version.clone(),
+                platform: Platform::linux(&component.arch),
+                files,
+            };
+            let entry = self.draft.add_component(&spec)?;
+            self.entries.push(entry);
         }
-        let spec = ComponentSpec {
-            name: component.name.to_owned(),
-            version: component.version.clone(),
-            platform: Platform::linux(&component.arch),
-            files,
-        };
-        let entry = self.draft.add_component(&spec)?;
-        self.entries.push(entry);
         Ok(())
     }
 
     fn file(
-        &mut self,
+        &self,
         file: &UpstreamFile,
         progress: ProgressFn<'_>,
-    ) -> Result<PathBuf, CreateError> {
+    ) -> Result<FetchedFile, CreateError> {
         let pin = self
             .versions
             .pins
@@ -326,9 +331,7 @@ impl Maker<'_> {
             (None, Some(checksums)) => Some(self.fetcher.published(checksums, &file.name)?),
             _ => pin,
         };
-        let fetched = self.fetcher.file(&file.address, expected, progress)?;
-        self.pins.files.insert(file.address.clone(), fetched.digest);
-        Ok(fetched.path)
+        Ok(self.fetcher.file(&file.address, expected, progress)?)
     }
 
     /// The layout that the file of versions says an image is in.
@@ -350,40 +353,66 @@ impl Maker<'_> {
             .join(path)
     }
 
-    fn image(
-        &mut self,
+    /// Fetches images and adds them: all manifests first, then the blobs, each once.
+    fn images(&mut self, images: &[String], progress: ProgressFn<'_>) -> Result<(), CreateError> {
+        let mut wanted = Vec::new();
+        for arch in &self.versions.configuration.architectures {
+            for image in images {
+                if self.layout_of(image).is_none() {
+                    // flannel's images are known only now.
+                    let key = Pins::image_key(image, arch);
+                    self.allowed(image, self.versions.pins.images.get(&key))?;
+                }
+                wanted.push((image, arch));
+            }
+        }
+        let found = self
+            .fetcher
+            .each(&wanted, progress, |(image, arch), told| {
+                self.find_image(image, arch, told)
+            })?;
+        let mut blobs = BTreeMap::new();
+        for image in &found {
+            for blob in image.blobs() {
+                blobs.entry(blob.digest).or_insert((image, blob));
+            }
+        }
+        let mut blobs: Vec<_> = blobs.into_values().collect();
+        blobs.sort_by_key(|(_, blob)| std::cmp::Reverse(blob.size));
+        self.fetcher.each(&blobs, progress, |(image, blob), told| {
+            self.fetcher.image_blob(image, blob, told)
+        })?;
+        for ((image, arch), found) in wanted.into_iter().zip(found) {
+            let entry = self.fetcher.add_image(found, &mut self.draft)?;
+            if self.layout_of(image).is_none() {
+                let key = Pins::image_key(image, arch);
+                self.pins.images.insert(key, entry.manifest().digest);
+            }
+            self.entries.push(entry);
+        }
+        Ok(())
+    }
+
+    fn find_image(
+        &self,
         reference: &str,
         arch: &str,
         progress: ProgressFn<'_>,
-    ) -> Result<(), CreateError> {
-        if let Some(path) = self.layout_of(reference) {
-            let layout = Arc::new(Layout::open(&path)?);
-            let no_image = || CreateError::NoImage {
-                path,
-                reference: reference.to_owned(),
-                arch: arch.to_owned(),
-            };
-            let entry = Entry::Image(layout.image(reference, arch)?.ok_or_else(no_image)?);
-            self.draft.add_entry(&layout, &entry)?;
-            self.entries.push(entry);
-            return Ok(());
-        }
-        let key = Pins::image_key(reference, arch);
-        let pin = self
-            .versions
-            .pins
-            .images
-            .get(&key)
-            .copied()
-            .filter(|_| !self.how.update_pins);
-        // flannel's images are known only now.
-        self.allowed(reference, self.versions.pins.images.get(&key))?;
-        let entry = self
-            .fetcher
-            .image(reference, arch, pin, &mut self.draft, progress)?;
-        self.pins.images.insert(key, entry.manifest().digest);
-        self.entries.push(entry);
-        Ok(())
+    ) -> Result<FoundImage, CreateError> {
+        let Some(path) = self.layout_of(reference) else {
+            let key = Pins::image_key(reference, arch);
+            let pin = self.versions.pins.images.get(&key).copied();
+            let pin = pin.filter(|_| !self.how.update_pins);
+            return Ok(self.fetcher.find_image(reference, arch, pin, progress)?);
+        };
+        let layout = Arc::new(Layout::open(&path)?);
+        let no_image = || CreateError::NoImage {
+            path,
+            reference: reference.to_owned(),
+            arch: arch.to_owned(),
+        };
+        let image = layout.image(reference, arch)?.ok_or_else(no_image)?;
+        Ok(FoundImage::Layout(layout, Box::new(image)))
     }
 
     /// The node tools for an architecture, by name: all there, and for it.

@@ -10,12 +10,15 @@
 
 mod checksums;
 mod http;
+mod images;
 mod mirror;
 mod registry;
+mod side_by_side;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use host::Digest;
 
@@ -23,12 +26,11 @@ pub use http::HttpError;
 pub use mirror::{Mirror, MirrorError};
 pub use registry::{Reference, ReferenceError, RegistryError};
 
-use crate::contents::Entry;
 use crate::layout::{Layout, LayoutError};
-use crate::oci::{Descriptor, Platform};
-use crate::{Draft, DraftError, Progress, ProgressFn};
+use crate::{DraftError, Progress, ProgressFn};
 use http::Http;
-use registry::{FetchedManifest, Registry, parse_manifest};
+pub(crate) use images::FoundImage;
+use registry::Registry;
 
 /// Largest file of checksums that is read.
 const MAX_CHECKSUMS: u64 = 1 << 20;
@@ -155,7 +157,7 @@ enum Place {
     FilesIn(PathBuf),
     ImagesAt {
         upstream: Option<String>,
-        registry: Registry,
+        registry: Arc<Registry>,
         prefix: String,
     },
     ImagesIn(Arc<Layout>),
@@ -168,6 +170,8 @@ pub struct Fetcher {
     upstream: Http,
     registries: std::sync::Mutex<BTreeMap<String, Arc<Registry>>>,
     work: PathBuf,
+    /// Set when one of several downloads has failed: the others need not go on.
+    stop: Arc<AtomicBool>,
 }
 
 /// A file that was fetched.
@@ -189,8 +193,10 @@ impl Fetcher {
     pub fn new(sources: &Sources, work: &Path) -> Result<Self, FetchError> {
         let mirrored = !sources.mirrors.is_empty();
         let ca = sources.ca_file.as_deref();
-        let mirror = Http::new(ca, None)?;
-        let upstream = Http::new(ca.filter(|_| !mirrored), sources.proxy.as_deref())?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let mirror = Http::new(ca, None, &stop)?;
+        let proxy = sources.proxy.as_deref();
+        let upstream = Http::new(ca.filter(|_| !mirrored), proxy, &stop)?;
         let mut places = Vec::new();
         for place in &sources.mirrors {
             places.push(match place {
@@ -211,7 +217,7 @@ impl Fetcher {
                     prefix,
                 } => Place::ImagesAt {
                     upstream: upstream.clone(),
-                    registry: Registry::new(mirror.clone(), base),
+                    registry: Arc::new(Registry::new(mirror.clone(), base)),
                     prefix: prefix.clone(),
                 },
             });
@@ -222,7 +228,19 @@ impl Fetcher {
             upstream,
             registries: Default::default(),
             work: work.to_owned(),
+            stop,
         })
+    }
+
+    /// Does `work` for each item, several at a time; the results in the items' order. The first error ends all of it, downloads
+    /// under way included, which the next run goes on with.
+    pub(crate) fn each<T: Sync, R: Send, E: Send>(
+        &self,
+        items: &[T],
+        progress: ProgressFn<'_>,
+        work: impl Fn(&T, ProgressFn<'_>) -> Result<R, E> + Sync,
+    ) -> Result<Vec<R>, E> {
+        side_by_side::side_by_side(items, &self.stop, progress, work)
     }
 
     /// Fetches the file at `address` (host and path). With `expected`, it is that or an error.
@@ -343,164 +361,6 @@ impl Fetcher {
         Ok(self
             .upstream
             .document(&format!("https://{address}"), &[], MAX_CHECKSUMS)?)
-    }
-
-    /// Fetches the image `reference` for linux on `arch` and adds it to `draft`. With `pin`, its manifest has that
-    /// digest or it is an error.
-    ///
-    /// # Errors
-    /// When it cannot be fetched, or is not what was pinned.
-    pub fn image(
-        &self,
-        reference: &str,
-        arch: &str,
-        pin: Option<Digest>,
-        draft: &mut Draft,
-        progress: ProgressFn<'_>,
-    ) -> Result<Entry, FetchError> {
-        progress(Progress::Step {
-            what: &format!("fetch {reference}"),
-            bytes: None,
-        });
-        let parsed: Reference = reference.parse()?;
-        let mut mirrored = false;
-        for place in &self.places {
-            match place {
-                Place::ImagesIn(layout) => {
-                    mirrored = true;
-                    if let Some(image) = layout.image(reference, arch)? {
-                        pinned(reference, arch, pin, image.manifest.digest)?;
-                        let entry = Entry::Image(image);
-                        draft.add_entry(layout, &entry).map_err(Box::new)?;
-                        return Ok(entry);
-                    }
-                }
-                Place::ImagesAt {
-                    upstream,
-                    registry,
-                    prefix,
-                } => {
-                    let repository = match upstream {
-                        Some(upstream) if *upstream != parsed.host => continue,
-                        Some(_) => format!("{prefix}{}", parsed.repository),
-                        None => format!("{prefix}{}/{}", parsed.host, parsed.repository),
-                    };
-                    mirrored = true;
-                    match registry.manifest(&repository, &parsed.tag, arch) {
-                        Err(error) if error.is_not_found() => {}
-                        other => {
-                            let wanted = Wanted {
-                                reference,
-                                arch,
-                                pin,
-                            };
-                            return self.pull(
-                                registry,
-                                &repository,
-                                other?,
-                                &wanted,
-                                draft,
-                                progress,
-                            );
-                        }
-                    }
-                }
-                _ => {}
-            }
-        }
-        if mirrored {
-            return Err(FetchError::NotMirrored {
-                address: reference.to_owned(),
-            });
-        }
-        let registry = self.upstream_registry(&parsed.host);
-        let manifest = registry.manifest(&parsed.repository, &parsed.tag, arch)?;
-        self.pull(
-            &registry,
-            &parsed.repository,
-            manifest,
-            &Wanted {
-                reference,
-                arch,
-                pin,
-            },
-            draft,
-            progress,
-        )
-    }
-
-    fn upstream_registry(&self, host: &str) -> Arc<Registry> {
-        let mut registries = self
-            .registries
-            .lock()
-            .expect("no holder of this lock panics");
-        let new = || {
-            Arc::new(Registry::new(
-                self.upstream.clone(),
-                &format!("https://{host}"),
-            ))
-        };
-        registries
-            .entry(host.to_owned())
-            .or_insert_with(new)
-            .clone()
-    }
-
-    fn pull(
-        &self,
-        registry: &Registry,
-        repository: &str,
-        manifest: FetchedManifest,
-        wanted: &Wanted<'_>,
-        draft: &mut Draft,
-        progress: ProgressFn<'_>,
-    ) -> Result<Entry, FetchError> {
-        let Wanted {
-            reference,
-            arch,
-            pin,
-        } = *wanted;
-        pinned(reference, arch, pin, manifest.descriptor.digest)?;
-        let parsed = parse_manifest(&manifest, reference)?;
-        let path = |digest: &Digest| self.work.join("blobs").join(digest.to_string());
-        for blob in std::iter::once(&parsed.config).chain(&parsed.layers) {
-            let target = path(&blob.digest);
-            if target.is_file() && hash(&target)?.0 == blob.digest {
-                continue;
-            }
-            registry.blob(repository, blob, &target, progress)?;
-        }
-        let mut descriptor: Descriptor = manifest.descriptor;
-        descriptor
-            .platform
-            .get_or_insert_with(|| Platform::linux(arch));
-        Ok(draft
-            .add_manifest(reference, &descriptor, manifest.bytes, &path)
-            .map_err(Box::new)?)
-    }
-}
-
-#[derive(Clone, Copy)]
-struct Wanted<'a> {
-    reference: &'a str,
-    arch: &'a str,
-    pin: Option<Digest>,
-}
-
-fn pinned(
-    reference: &str,
-    arch: &str,
-    pin: Option<Digest>,
-    actual: Digest,
-) -> Result<(), FetchError> {
-    match pin {
-        Some(expected) if expected != actual => Err(FetchError::Pin {
-            reference: reference.to_owned(),
-            arch: arch.to_owned(),
-            expected,
-            actual,
-        }),
-        _ => Ok(()),
     }
 }
 

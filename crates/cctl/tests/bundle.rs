@@ -92,7 +92,11 @@ impl Place {
     }
 
     fn cctl(&self, words: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_cctl"))
+        self.run(Path::new(env!("CARGO_BIN_EXE_cctl")), words)
+    }
+
+    fn run(&self, program: &Path, words: &[&str]) -> Output {
+        Command::new(program)
             .env_clear()
             .current_dir(self.admin())
             .args(words)
@@ -279,23 +283,37 @@ fn what_is_not_what_it_should_be_is_refused_and_nothing_is_left_of_it() {
         place.read("bundle.tar") == bundle,
         "the bundle of before is as it was"
     );
-    let left = place.files();
-    assert!(
-        !left.iter().any(|file| file.contains("kubelet")),
-        "{left:?}"
-    );
-
-    // What is sound waits, and the next run goes on from it.
-    let before = place.server.requests().len();
+    let kept = |file: &String| file.contains("kubelet") && !file.contains("kubeadm");
+    assert_eq!(place.files().iter().find(|file| kept(file)), None);
     place.server.mend();
+
+    // Another image than the pinned one. What is sound waits, and the next run goes on from it.
+    let text = String::from_utf8(versions.clone()).unwrap();
+    let pin = format!("  \"{FLANNEL} linux/amd64\": ");
+    let other = Digest::of(b"other").to_oci();
+    let repinned = |line: &str| match line.starts_with(&pin) {
+        true => format!("{pin}\"{other}\"\n"),
+        false => format!("{line}\n"),
+    };
+    let other_pins: String = text.lines().map(repinned).collect();
+    std::fs::write(place.admin().join("versions.yaml"), other_pins).unwrap();
+    let refused = place.create(&["-q", "bundle.tar"]);
+    let shown = place.shown(&refused);
+    assert!(
+        shown.contains(&format!(
+            "error: image {FLANNEL} for amd64 has the digest sha256:"
+        )),
+        "{shown}"
+    );
+    assert!(
+        shown.contains(&format!(", not the pinned {other}\nhint: ")),
+        "{shown}"
+    );
+    std::fs::write(place.admin().join("versions.yaml"), &versions).unwrap();
+    let before = place.server.requests().len();
     let made = place.create(&["bundle.tar"]);
     assert!(made.status.success(), "{}", place.shown(&made));
-    let etcd = "etcd-v3.7.3-linux-amd64.tar.gz";
-    let asked = &place.server.requests()[before..];
-    assert!(
-        !asked.iter().any(|request| request.path.ends_with(etcd)),
-        "{asked:?}"
-    );
+    assert_eq!(place.server.requests()[before..], []);
     assert!(place.read("bundle.tar") == bundle);
     assert_eq!(
         place.files(),
@@ -427,8 +445,11 @@ fn the_file_to_start_from_is_one() {
     let place = Place::new();
     let example = place.cctl(&["bundle", "versions", "--kubernetes-version", "v1.36.3"]);
     std::fs::write(place.admin().join("versions.yaml"), &example.stdout).unwrap();
-    let refused = place.create(&["b.tar"]);
-    // cctl's own folder, where the node tools are looked for, has none here.
-    let shown = place.shown(&refused);
-    assert!(shown.contains("the node tools for amd64"), "{shown}");
+    // Where cctl's own folder, in which the node tools are looked for, has none.
+    let alone = place.folder.path().join("cctl");
+    std::fs::copy(env!("CARGO_BIN_EXE_cctl"), &alone).unwrap();
+    let words = ["bundle", "create", "-f", "versions.yaml", "b.tar"];
+    let shown = place.shown(&place.run(&alone, &words));
+    let told = "/etcdadm does not exist: the node tools for amd64 are wanted there\n";
+    assert!(shown.contains(told), "{shown}");
 }

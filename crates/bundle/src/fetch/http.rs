@@ -14,6 +14,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use host::Digest;
@@ -79,6 +80,12 @@ pub enum HttpError {
         /// The last cause.
         source: io::Error,
     },
+    /// Another download has failed, so this one does not go on.
+    #[error("the download of {url} was given up")]
+    Stopped {
+        /// The address.
+        url: String,
+    },
     /// What came is not what was pinned or published.
     #[error("{url} has the digest sha256:{actual}, not sha256:{expected}; it is not kept")]
     Digest {
@@ -116,14 +123,20 @@ impl HttpError {
 #[derive(Debug, Clone)]
 pub(crate) struct Http {
     agent: Agent,
+    stop: Arc<AtomicBool>,
 }
 
 /// A header to be sent.
 pub(crate) type Header<'a> = (&'a str, &'a str);
 
 impl Http {
-    /// A client that trusts the authorities in `ca`, or where there is none those that this program brings.
-    pub(crate) fn new(ca: Option<&Path>, proxy: Option<&str>) -> Result<Self, HttpError> {
+    /// A client that trusts the authorities in `ca`, or where there is none those that this program brings. Its downloads
+    /// are given up when `stop` is set.
+    pub(crate) fn new(
+        ca: Option<&Path>,
+        proxy: Option<&str>,
+        stop: &Arc<AtomicBool>,
+    ) -> Result<Self, HttpError> {
         let roots = match ca {
             None => RootCerts::WebPki,
             Some(path) => RootCerts::Specific(Arc::new(certificates(path)?)),
@@ -149,6 +162,7 @@ impl Http {
             .build();
         Ok(Http {
             agent: config.into(),
+            stop: stop.clone(),
         })
     }
 
@@ -197,6 +211,7 @@ impl Http {
         let mut resumed = part.bytes > 0;
         let mut left = TRIES;
         loop {
+            self.may_go_on(url)?;
             let before = part.bytes;
             match self.go_on(url, headers, &mut part, progress) {
                 Ok(()) => {}
@@ -235,6 +250,14 @@ impl Http {
                 _ => return part.finish().map(|size| (actual, size)),
             }
         }
+    }
+
+    fn may_go_on(&self, url: &str) -> Result<(), HttpError> {
+        if self.stop.load(Ordering::SeqCst) {
+            let url = url.to_owned();
+            return Err(HttpError::Stopped { url });
+        }
+        Ok(())
     }
 
     /// One request that brings the rest of `part`. [`HttpError::Broken`] is worth another try.
@@ -305,6 +328,7 @@ impl Http {
             if n == 0 {
                 return Ok(());
             }
+            self.may_go_on(url)?;
             part.write(&buffer[..n])?;
             if part.bytes > MAX_DOWNLOAD {
                 part.restart()?;

@@ -1,7 +1,6 @@
 //! What of the store this host needs: components, and the images of its role in the order in which they are needed.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use api::{Cni, NodeConfiguration, Role};
 use bundle::versions::kubeadm_defaults;
@@ -121,7 +120,7 @@ pub(crate) fn find(
     if wanted.config.network.cni == Cni::Flannel
         && let Some(stored) = component("flannel", chosen.get("flannel"))?
     {
-        artifacts.flannel = Some(read_flannel(seen, &stored)?);
+        artifacts.flannel = Some(read_flannel(store, seen, &stored)?);
     }
     let references: Vec<&str> = entries
         .iter()
@@ -149,18 +148,22 @@ pub(crate) fn find(
     }
 }
 
-fn read_flannel(seen: &dyn Inspect, stored: &StoredComponent) -> Result<Flannel, Error> {
+/// Reads flannel's manifest, which is checked by its digest before it is looked at.
+fn read_flannel(
+    store: &Store,
+    seen: &dyn Inspect,
+    stored: &StoredComponent,
+) -> Result<Flannel, Error> {
     let file = stored
         .file("kube-flannel.yml")
         .or_else(|| stored.files.first());
-    let path = file.map_or_else(|| Path::new("kube-flannel.yml"), |file| &file.path);
     let fault = |what: String| Error::File {
-        path: path.to_owned(),
+        path: file.map_or_else(|| "kube-flannel.yml".into(), |file| file.path.clone()),
         what,
     };
-    let text = seen
-        .read_text(path)?
-        .ok_or_else(|| fault("it is not there".to_owned()))?;
+    let file = file.ok_or_else(|| fault("the component has no file".to_owned()))?;
+    let text = String::from_utf8(store.read(seen, file)?)
+        .map_err(|_| fault("it is no UTF-8 text".to_owned()))?;
     let objects = flannel::objects(&text).map_err(|error| fault(error.to_string()))?;
     Ok(Flannel {
         version: stored.version.clone(),
@@ -328,6 +331,48 @@ mod tests {
             ]
         );
         assert_eq!(missing, Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_damaged_manifest_is_not_looked_at() {
+        let root = tempfile::tempdir().unwrap();
+        let store = Store::new(root.path());
+        let manifest = root.path().join("kube-flannel.yml");
+        host::write_atomically(&manifest, 0o644, b"kind: Namespace\napiVersion: v1\n").unwrap();
+        let mut draft = bundle::Draft::new();
+        draft
+            .add_component(&bundle::ComponentSpec {
+                name: "flannel".into(),
+                version: "v0.28.10".into(),
+                platform: bundle::oci::Platform::linux(bundle::ANY_ARCH),
+                files: vec![("kube-flannel.yml".into(), manifest)],
+            })
+            .unwrap();
+        let cache = root.path().join("var/cache");
+        let seen = host::Local::new(root.path());
+        let make = host::Change::MakeDir {
+            path: cache.clone(),
+            mode: 0o755,
+        };
+        host::Host::apply(&mut host::Local::new("/"), &make).unwrap();
+        draft
+            .write_folder(&cache.join("klusterkit"), &mut |_| {})
+            .unwrap();
+        let find = || store.component(&seen, "flannel", "v0.28.10", "amd64");
+        let stored = find().unwrap().unwrap();
+        let read = read_flannel(&store, &seen, &stored).unwrap();
+        assert_eq!(read.objects.len(), 1);
+
+        // Another namespace of the same length.
+        let blob = stored.files[0].path.strip_prefix("/").unwrap();
+        host::write_atomically(
+            &root.path().join(blob),
+            0o644,
+            b"kind: Namespace\napiVersion: v2\n",
+        )
+        .unwrap();
+        let error = read_flannel(&store, &seen, &stored).unwrap_err();
+        assert!(error.to_string().contains("is damaged"), "{error}");
     }
 
     #[test]

@@ -134,6 +134,7 @@ impl NodeArgs {
             install_dir: self.install_dir.clone(),
             cni: self.cni,
             ignore: self.ignore_preflight_errors.clone(),
+            store_may_lack: false,
         }
     }
 }

@@ -9,6 +9,7 @@ use host::Local;
 use crate::Error;
 use crate::arguments::NodeArgs;
 use crate::checks;
+use crate::settings::Overrides;
 use crate::verbs::settings;
 
 /// Runs the verb.
@@ -16,7 +17,12 @@ use crate::verbs::settings;
 /// # Errors
 /// A preflight error when a check failed or could not be made; the result is printed first.
 pub(crate) fn run(context: &mut Context, root: &Path, args: &NodeArgs) -> Result<(), cli::Error> {
-    let settings = settings(root, args, &args.overrides())?;
+    // Before anything is brought, the store is empty, and whoever brings it wants to know whether it is worth it.
+    let overrides = Overrides {
+        store_may_lack: true,
+        ..args.overrides()
+    };
+    let settings = settings(root, args, &overrides)?;
     let checks = checks::run(&Local::new(root), &settings);
     context.print(&checks, |checks| table(checks))?;
     if checks

@@ -54,6 +54,8 @@ pub struct Overrides {
     pub cni: Option<Cni>,
     /// `--ignore-preflight-errors`.
     pub ignore: Vec<String>,
+    /// Whether the store may still lack what is to be installed: the checks are made before anything is brought.
+    pub store_may_lack: bool,
 }
 
 /// What is wanted of this host.
@@ -185,7 +187,7 @@ impl Settings {
                 ));
             }
         };
-        let artifacts = artifacts::find(
+        let found = artifacts::find(
             &store,
             seen,
             &Wanted {
@@ -199,7 +201,11 @@ impl Settings {
                 ),
                 arch,
             },
-        )?;
+        );
+        let artifacts = match found {
+            Err(Error::Missing { .. }) if overrides.store_may_lack => Artifacts::default(),
+            found => found?,
+        };
         config.components = artifacts::versions(&artifacts);
         let first = overrides.first;
         let handed = seen

@@ -98,7 +98,7 @@ fn plan(
     if let Some(state) = state {
         warn_of_others(context, goal, state);
     }
-    let looked = session::look(context, goal, state, settings)?;
+    let looked = session::look_and_check(context, goal, state, settings)?;
     let started = state.map(|state| state.started).unwrap_or_default();
     let view = View {
         goal,

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
+use crate::examples;
+
 /// A highly available cluster's whole life over SSH, from one state file
 #[derive(Debug, Parser)]
 #[command(name = "cctl", version, max_term_width = 110)]
@@ -46,31 +48,37 @@ pub struct Options {
 #[derive(Debug, Subcommand)]
 pub enum Verb {
     /// Make the hosts what the cluster file says
+    #[command(after_help = examples::APPLY)]
     Apply(ApplyArgs),
     /// Show what apply would do; writes nothing but the node tools into the hosts' caches
+    #[command(after_help = examples::PLAN)]
     Plan(ApplyArgs),
     /// Make a cluster, or add a machine to it
-    #[command(subcommand)]
+    #[command(subcommand, after_help = examples::CREATE)]
     Create(Create),
     /// Take a machine out of the cluster, or the whole cluster down
-    #[command(subcommand)]
+    #[command(subcommand, after_help = examples::DELETE)]
     Delete(Delete),
     /// Print the cluster, its machines, or a kubeconfig
-    #[command(subcommand)]
+    #[command(subcommand, after_help = examples::GET)]
     Get(Get),
     /// Look at the hosts: members, nodes, certificates
+    #[command(after_help = examples::STATUS)]
     Status,
     /// Make, look at, check and unpack bundles
-    #[command(subcommand)]
+    #[command(subcommand, after_help = examples::BUNDLE)]
     Bundle(Bundle),
     /// Forget the pinned keys of a host that was installed anew
+    #[command(after_help = examples::FORGET)]
     ForgetHostKey {
         /// Its address
         address: IpAddr,
     },
     /// Print the version
+    #[command(after_help = examples::VERSION)]
     Version(cli::VersionArgs),
     /// Print a completion script
+    #[command(after_help = examples::COMPLETION)]
     Completion {
         /// For which shell
         shell: Shell,
@@ -95,8 +103,10 @@ pub struct ApplyArgs {
 #[derive(Debug, Subcommand)]
 pub enum Create {
     /// A cluster: with -f all of it, without only its state, to which machines are added by `create machine`
+    #[command(after_help = examples::CREATE_CLUSTER)]
     Cluster(CreateCluster),
     /// Add a machine to the cluster, and make it what its role says
+    #[command(after_help = examples::CREATE_MACHINE)]
     Machine(CreateMachine),
 }
 
@@ -165,8 +175,10 @@ pub struct CreateMachine {
 #[derive(Debug, Subcommand)]
 pub enum Delete {
     /// Drain a machine, take it out of the cluster and of etcd, and reset it
+    #[command(after_help = examples::DELETE_MACHINE)]
     Machine(DeleteMachine),
     /// Reset all machines of the cluster: its data is set aside on them, the state beside itself
+    #[command(after_help = examples::DELETE_CLUSTER)]
     Cluster(DeleteCluster),
 }
 
@@ -208,15 +220,17 @@ pub struct DeleteCluster {
 #[derive(Debug, Subcommand)]
 pub enum Get {
     /// The cluster; with -o yaml its objects
+    #[command(after_help = examples::GET_CLUSTER)]
     Cluster,
     /// The machines, or one of them; with -o yaml their objects
-    #[command(alias = "machines")]
+    #[command(alias = "machines", after_help = examples::GET_MACHINE)]
     Machine {
         /// Its address
         #[arg(long)]
         ip: Option<IpAddr>,
     },
     /// A kubeconfig for the cluster's admin
+    #[command(after_help = examples::GET_KUBECONFIG)]
     Kubeconfig {
         /// Where to write it (mode 0600) instead of printing it
         #[arg(long, value_name = "FILE")]
@@ -230,22 +244,26 @@ pub enum Bundle {
     /// Make a bundle of what a file of versions asks for
     Create(CreateBundle),
     /// Print a file of versions to start from
+    #[command(after_help = examples::VERSIONS)]
     Versions {
         /// The Kubernetes release [default: the newest that is known]
         #[arg(long, value_name = "VERSION")]
         kubernetes_version: Option<api::Version>,
     },
     /// List what is in a bundle
+    #[command(after_help = examples::INSPECT)]
     Inspect {
         /// The bundle: a folder or a tar
         bundle: PathBuf,
     },
     /// Read a whole bundle and check every digest in it
+    #[command(after_help = examples::VERIFY)]
     Verify {
         /// The bundle: a folder or a tar
         bundle: PathBuf,
     },
     /// Check a bundle and unpack it into a folder
+    #[command(after_help = examples::UNPACK)]
     Unpack {
         /// The bundle: a folder or a tar
         bundle: PathBuf,

@@ -16,6 +16,7 @@ use crate::error::Failure;
 use crate::fleet::Fleet;
 use crate::goal::AllSeen;
 use crate::plan::{Action, After, Plan};
+use crate::told::{Talk, Told};
 use crate::tool::Event;
 use crate::{Error, Goal, kubeconfig, work};
 
@@ -62,8 +63,7 @@ pub(crate) fn execute(
         loop {
             for number in board.start_ready() {
                 let step = &plan.steps[number];
-                let host = label(shared, step.host.as_deref());
-                progress.note(&format!("{host}: {}", step.words()));
+                Told::step(step).say(&label(shared, step.host.as_deref()), progress);
                 let sender = sender.clone();
                 scope.spawn(move || {
                     let say = sender.clone();
@@ -78,11 +78,12 @@ pub(crate) fn execute(
             let message = receiver.recv().expect("a step that runs holds a sender");
             match message {
                 Message::Event(number, event) => {
-                    let host = label(shared, plan.steps[number].host.as_deref());
+                    let step = &plan.steps[number];
+                    let host = label(shared, step.host.as_deref());
                     if let Event::PhaseDone { phase } = &event {
                         board.reached.insert((number, phase.clone()));
                     }
-                    talk.say(&host, number, &event, progress);
+                    talk.say(step, &host, number, &event, progress);
                 }
                 Message::Done(number, result) => {
                     let step = &plan.steps[number];
@@ -90,25 +91,21 @@ pub(crate) fn execute(
                     match *result {
                         Ok(outcome) => {
                             board.done.insert(number);
-                            let host = label(shared, step.host.as_deref());
-                            progress.note(&format!(
-                                "{host}: done: {}{}",
-                                step.words(),
-                                outcome
-                                    .note
-                                    .as_ref()
-                                    .map(|note| format!(" ({note})"))
-                                    .unwrap_or_default()
-                            ));
+                            let note = outcome.note.clone();
                             record(open, shared, step.host.as_deref(), &step.action, outcome)?;
+                            Told::step_done(step, note.as_deref())
+                                .say(&label(shared, step.host.as_deref()), progress);
                         }
                         Err(error) => {
                             board.failed.insert(number);
-                            failures.push(Failure {
+                            let failure = Failure {
                                 host: step.host.clone().unwrap_or_default(),
                                 step: step.phase.to_owned(),
                                 error: Box::new(error),
-                            });
+                            };
+                            Told::step_failed(step, &failure)
+                                .say(&label(shared, step.host.as_deref()), progress);
+                            failures.push(failure);
                         }
                     }
                 }
@@ -118,7 +115,6 @@ pub(crate) fn execute(
     let done = board.done.len();
     match (failures.len(), done) {
         (0, _) => Ok(()),
-        (_, 0) if failures.len() == 1 => Err(*failures.remove(0).error),
         (_, 0) => Err(Error::Several(failures)),
         _ => Err(Error::Partial {
             done,
@@ -183,35 +179,6 @@ impl<'a> Board<'a> {
         self.started.extend(&ready);
         self.running += ready.len();
         ready
-    }
-}
-
-/// Says of the tools' own progress what is worth a line: a phase, once it changes something.
-#[derive(Default)]
-struct Talk {
-    phases: BTreeMap<usize, (String, bool)>,
-}
-
-impl Talk {
-    fn say(&mut self, host: &str, number: usize, event: &Event, progress: &mut Progress) {
-        match event {
-            Event::Phase { about, .. } => {
-                self.phases.insert(number, (about.clone(), false));
-            }
-            Event::Change { .. } => {
-                if let Some((about, told @ false)) = self.phases.get_mut(&number) {
-                    *told = true;
-                    progress.note(&format!("{host}:   {about}"));
-                }
-            }
-            Event::Note { note } => progress.note(&format!("{host}:   {note}")),
-            Event::Continuing {
-                change: Some(change),
-            } => progress.note(&format!(
-                "{host}:   the run before was cut off at: {change}"
-            )),
-            Event::Continuing { change: None } | Event::PhaseDone { .. } | Event::Error { .. } => {}
-        }
     }
 }
 

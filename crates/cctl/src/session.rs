@@ -10,10 +10,11 @@ use state::{AuthorityCertificates, Open, Secrets, State};
 
 use crate::arguments::ApplyArgs;
 use crate::artifacts::Artifacts;
-use crate::error::{Failure, HostCheck};
+use crate::error::Failure;
 use crate::fleet::{Fleet, Remote, on_all, target};
 use crate::goal::{AllSeen, Goal};
 use crate::settings::Settings;
+use crate::told::Told;
 use crate::{Error, documents, phases};
 
 /// A cluster file as it was read.
@@ -22,7 +23,8 @@ pub(crate) fn read_cluster_file(path: &str) -> Result<Documents, cli::Error> {
     match &documents.cluster {
         None => Err(Error::Usage(format!("{path} holds no ClusterConfiguration")).into()),
         Some(cluster) => {
-            let faults = cluster.faults();
+            let mut faults = cluster.faults();
+            faults.extend(ssh_faults(cluster));
             if faults.is_empty() {
                 Ok(documents)
             } else {
@@ -30,6 +32,25 @@ pub(crate) fn read_cluster_file(path: &str) -> Result<Documents, cli::Error> {
             }
         }
     }
+}
+
+/// Options of OpenSSH's that may not be set, told once instead of for every host.
+fn ssh_faults(cluster: &api::ClusterConfiguration) -> Vec<String> {
+    let own = cluster.machines.iter().filter_map(|machine| {
+        let ssh = machine.ssh.as_ref()?;
+        Some((format!("machine {}: ssh", machine.address), ssh))
+    });
+    let check = |(whose, ssh): (String, &api::Ssh)| {
+        let faults = ssh.options.iter().filter_map(|(name, value)| {
+            let error = ssh::check_option(name, value).err()?;
+            Some(format!("{whose}.options: {error}"))
+        });
+        faults.collect::<Vec<_>>()
+    };
+    std::iter::once(("ssh".to_owned(), &cluster.ssh))
+        .chain(own)
+        .flat_map(check)
+        .collect()
 }
 
 /// The state, if there is one; readable without any key.
@@ -87,10 +108,30 @@ pub(crate) struct Looked {
     pub seen: AllSeen,
 }
 
-/// Reaches all hosts, brings the node tools, looks, checks.
+/// Reaches all hosts, brings the node tools, looks, and checks what must hold before anything is changed.
 ///
 /// # Errors
-/// When a host cannot be reached or looked at, or a check among them fails.
+/// When a host cannot be reached or looked at, or a check fails.
+pub(crate) fn look_and_check(
+    context: &mut Context,
+    goal: &Goal,
+    state: Option<&State>,
+    settings: &Settings,
+) -> Result<Looked, Error> {
+    let looked = look(context, goal, state, settings)?;
+    let mut found = phases::check(goal, &looked.fleet, &looked.seen, state);
+    found.extend(phases::preflight(goal, &looked.fleet, &looked.seen)?);
+    if found.is_empty() {
+        Ok(looked)
+    } else {
+        Err(Error::Preflight(found))
+    }
+}
+
+/// Reaches all hosts, brings the node tools, looks.
+///
+/// # Errors
+/// When a host cannot be reached or looked at.
 pub(crate) fn look(
     context: &mut Context,
     goal: &Goal,
@@ -99,15 +140,9 @@ pub(crate) fn look(
 ) -> Result<Looked, Error> {
     let (looked, mut failures) = visit(context, goal, state, settings)?;
     match failures.len() {
-        0 => {}
-        1 => return Err(*failures.remove(0).error),
-        _ => return Err(Error::Several(failures)),
-    }
-    let found: Vec<HostCheck> = phases::check(goal, &looked.fleet, &looked.seen, state);
-    if found.is_empty() {
-        Ok(looked)
-    } else {
-        Err(Error::Preflight(found))
+        0 => Ok(looked),
+        1 => Err(*failures.remove(0).error),
+        _ => Err(Error::Several(failures)),
     }
 }
 
@@ -124,9 +159,9 @@ pub(crate) fn visit(
     let client = phases::client(goal, state, settings)?;
     let remembered = phases::remembered(goal, state);
     let progress = Mutex::new(&mut context.progress);
-    let note = |host: &str, what: &str| {
+    let note = |remote: &Remote, what: &str| {
         let mut progress = progress.lock().unwrap_or_else(PoisonError::into_inner);
-        progress.note(&format!("{host}: {what}"));
+        Told::about(&remote.address, what).say(&remote.label, &mut progress);
     };
     // Each host goes its way without waiting for the others.
     let machines = &goal.configuration.machines;

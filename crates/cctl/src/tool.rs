@@ -142,19 +142,7 @@ pub(crate) fn run_raw<'i>(
             std::thread::sleep(Duration::from_millis(300));
             continue;
         }
-        if causes.is_empty() {
-            causes.push(match output.stderr.lines().last() {
-                Some(line) => line.to_owned(),
-                None => format!("it ended with exit code {}", output.code.unwrap_or(-1)),
-            });
-        }
-        return Err(Error::Tool {
-            host: remote.label.clone(),
-            what: call.words(),
-            code: output.code.unwrap_or(-1),
-            causes,
-            hints,
-        });
+        return Err(failed(remote, call, &output, (causes, hints)));
     }
 }
 
@@ -168,14 +156,44 @@ pub(crate) fn run_lenient<T: DeserializeOwned>(
 ) -> Result<T, Error> {
     let args = call.args.iter().copied().chain(["--output", "json"]);
     let ssh_call = Call::new(remote.tool(call.tool), args).within(call.limit);
+    let mut told = (Vec::new(), Vec::new());
     let output = remote
         .connection
-        .run(&ssh_call, &mut empty(), &mut |_| {})?;
+        .run(&ssh_call, &mut call.input.as_bytes(), &mut |line| {
+            if let Ok(Event::Error { causes, hints }) = serde_json::from_str(line) {
+                told = (causes, hints);
+            }
+        })?;
+    if output.stdout.is_empty() && !output.success() {
+        return Err(failed(remote, call, &output, told));
+    }
     serde_json::from_slice(&output.stdout).map_err(|error| Error::Output {
         host: remote.label.clone(),
         what: call.words(),
         detail: format!("{error} (exit code {})", output.code.unwrap_or(-1)),
     })
+}
+
+/// The failure of a tool in its own words, or as far as can be told where it left none.
+fn failed(
+    remote: &Remote,
+    call: &ToolCall<'_>,
+    output: &host::Output,
+    (mut causes, hints): (Vec<String>, Vec<String>),
+) -> Error {
+    if causes.is_empty() {
+        causes.push(match output.stderr.lines().last() {
+            Some(line) => line.to_owned(),
+            None => format!("it ended with exit code {}", output.code.unwrap_or(-1)),
+        });
+    }
+    Error::Tool {
+        host: remote.label.clone(),
+        what: call.words(),
+        code: output.code.unwrap_or(-1),
+        causes,
+        hints,
+    }
 }
 
 /// Whether a run failed because another one holds the tool's lock.

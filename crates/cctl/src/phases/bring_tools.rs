@@ -26,7 +26,7 @@ pub(crate) fn bring_tools(
     remote: Remote,
     artifacts: Option<&Artifacts>,
     state: Option<&State>,
-    note: &(dyn Fn(&str, &str) + Sync),
+    note: &(dyn Fn(&Remote, &str) + Sync),
 ) -> Result<Remote, Error> {
     let arch = if remote.arch.is_empty() {
         ask_architecture(&remote)?
@@ -55,7 +55,7 @@ pub(crate) fn bring_tools(
                 remote.label
             )));
         };
-        note(&remote.label, &format!("bring {name}"));
+        note(&remote, &format!("bring {name}"));
         send(&remote, artifacts, name)?;
     }
     Ok(remote)

@@ -1,21 +1,17 @@
-//! Looking at all hosts at once: facts, members, what the tools would still change; then checks that concern several hosts.
+//! Looking at all hosts at once: facts, members, what the tools would still change.
 
-use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use api::{Check, MemberResult, NodeFacts, NodeResult, Verdict};
+use api::{MemberResult, NodeFacts, NodeResult};
 use serde::Deserialize;
 use state::{SshMachineStatus, State};
 
-use crate::error::HostCheck;
 use crate::fleet::{Fleet, Remote, on_all};
 use crate::goal::{AllSeen, Goal, Pending, Seen};
 use crate::tool::{self, ToolCall};
 use crate::{Error, documents};
 
 const LIMIT: Duration = Duration::from_secs(60);
-/// Clocks that differ by more make certificates and leases fail.
-const CLOCK_LIMIT: u64 = 5_000;
 
 #[derive(Deserialize)]
 struct Summary {
@@ -249,140 +245,4 @@ fn node_changes(
         })
     };
     Ok(result.map(|result| result.phases.into_iter().flat_map(pending).collect()))
-}
-
-/// What must hold among the hosts before anything is changed.
-pub(crate) fn check(
-    goal: &Goal,
-    fleet: &Fleet,
-    seen: &AllSeen,
-    state: Option<&State>,
-) -> Vec<HostCheck> {
-    let label = |address: &str| {
-        fleet
-            .get(address)
-            .map_or_else(|| address.to_owned(), |remote| remote.label.clone())
-    };
-    let mut found = Vec::new();
-    let mut say = |host: &str, name: &str, message: String, hint: &str| {
-        let ignored = goal
-            .configuration
-            .ignore_preflight_errors
-            .iter()
-            .any(|ignored| ignored == name || ignored == "all");
-        if !ignored {
-            let check = Check {
-                name: name.to_owned(),
-                verdict: Verdict::Failed,
-                message,
-                hint: (!hint.is_empty()).then(|| hint.to_owned()),
-            };
-            found.push(HostCheck {
-                host: host.to_owned(),
-                check,
-            });
-        }
-    };
-    let several: [(&str, &str, fn(&NodeFacts) -> Vec<String>); 4] = [
-        (
-            "unique-machine-id",
-            "give each its own: remove /etc/machine-id and run systemd-machine-id-setup",
-            |facts| vec![facts.machine_id.clone()],
-        ),
-        (
-            "unique-product-uuid",
-            "they are copies of one virtual machine: give each its own UUID",
-            |facts| vec![facts.product_uuid.clone()],
-        ),
-        (
-            "unique-mac",
-            "give each network interface its own MAC address",
-            |facts| facts.macs.clone(),
-        ),
-        (
-            "unique-name",
-            "give each host its own host name, or name the machines in the cluster file",
-            |_| Vec::new(),
-        ),
-    ];
-    for (name, hint, values) in several {
-        let mut owners: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        for (address, seen) in seen {
-            let values = if name == "unique-name" {
-                goal.machine(address)
-                    .map(|machine| vec![crate::goal::name_of(machine, Some(seen))])
-                    .unwrap_or_default()
-            } else {
-                values(&seen.facts)
-            };
-            for value in values.into_iter().filter(|value| !value.is_empty()) {
-                let hosts = owners.entry(value).or_default();
-                if !hosts.contains(address) {
-                    hosts.push(address.clone());
-                }
-            }
-        }
-        for (value, hosts) in owners.into_iter().filter(|(_, hosts)| hosts.len() > 1) {
-            say(
-                "",
-                name,
-                format!("{} all have {value}", hosts.join(", ")),
-                hint,
-            );
-        }
-    }
-    let clocks: Vec<u64> = seen.values().map(|seen| seen.facts.clock).collect();
-    if let (Some(slowest), Some(fastest)) = (clocks.iter().min(), clocks.iter().max())
-        && fastest - slowest > CLOCK_LIMIT
-    {
-        let ahead = |address: &String, clock: u64| {
-            format!(
-                "{} is {}.{:01} s ahead",
-                label(address),
-                (clock - slowest) / 1000,
-                (clock - slowest) % 1000 / 100
-            )
-        };
-        let all: Vec<String> = seen
-            .iter()
-            .filter(|(_, seen)| seen.facts.clock > *slowest)
-            .map(|(address, seen)| ahead(address, seen.facts.clock))
-            .collect();
-        say(
-            "",
-            "clocks",
-            format!("the hosts' clocks differ: {}", all.join(", ")),
-            "synchronise them: systemctl enable --now systemd-timesyncd, or chrony",
-        );
-    }
-    for (address, seen) in seen {
-        if !seen.facts.addresses.is_empty()
-            && !seen.facts.addresses.contains(address)
-            && !address.is_empty()
-        {
-            say(
-                &label(address),
-                "address",
-                format!(
-                    "{address} is not an address of this host (it has {})",
-                    seen.facts.addresses.join(", ")
-                ),
-                "name the address that the other machines reach it by",
-            );
-        }
-        let known = state
-            .and_then(|state| state.machine(address))
-            .map(|known| known.status.machine_id.clone())
-            .unwrap_or_default();
-        if !known.is_empty() && !seen.facts.machine_id.is_empty() && known != seen.facts.machine_id
-        {
-            say(
-                &label(address),
-                "same-host",
-                "it is another installation than the one that this cluster was made on".to_owned(),
-                "take the old one out with `cctl delete machine --force`, then add it anew",
-            );
-        }
-    }
-    found
 }

@@ -1,6 +1,7 @@
 //! The phases, one a file. Those that look come first and are functions; those that plan are [`Phase`](crate::plan::Phase)s.
 
 mod bring_tools;
+mod check_hosts;
 mod connect;
 mod form_etcd;
 mod join_control_planes;
@@ -15,12 +16,13 @@ mod start_control_plane;
 mod verify_cluster;
 
 pub(crate) use bring_tools::{bring_tools, known as known_tools};
+pub(crate) use check_hosts::{check, preflight};
 pub(crate) use connect::{client, connect, keys_of};
 pub use form_etcd::FormEtcd;
 pub use join_control_planes::JoinControlPlanes;
 pub use join_workers::JoinWorkers;
 pub use keep_kubeconfig::KeepKubeconfig;
-pub(crate) use look::{check, look, look_again, remembered};
+pub(crate) use look::{look, look_again, remembered};
 pub use prepare_hosts::PrepareHosts;
 pub use remove_machine::RemoveMachine;
 pub use reset_hosts::ResetHosts;

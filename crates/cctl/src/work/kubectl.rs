@@ -16,6 +16,8 @@ use crate::tool::{self, Event, ToolCall};
 
 /// Where kubeadm leaves the admin's kubeconfig on control planes.
 const ADMIN: &str = "/etc/kubernetes/admin.conf";
+/// Where kubectl keeps what it learnt of the API; in root's home folder unless said, which is not ours.
+const CACHE: &str = "/run/klusterkit/kubectl";
 const LIMIT: Duration = Duration::from_secs(60);
 /// How long nodes and DNS may take to become ready.
 const READY_LIMIT: Duration = Duration::from_secs(300);
@@ -39,7 +41,7 @@ fn kubectl(
     input: &str,
     limit: Duration,
 ) -> Result<String, Error> {
-    let all: Vec<&str> = ["--kubeconfig", ADMIN]
+    let all: Vec<&str> = ["--kubeconfig", ADMIN, "--cache-dir", CACHE]
         .into_iter()
         .chain(args.iter().copied())
         .collect();

@@ -1,0 +1,104 @@
+//! Examples for the help of each verb.
+
+pub(crate) const APPLY: &str = "\
+Examples:
+  cctl apply -f cluster.yaml --bundle bundle.tar --accept-new-host-keys    the first time
+  cctl apply -f cluster.yaml                     make it so again; changes nothing where all is right
+  cctl apply                                     what the state says, on any machine that has it
+  cctl apply -f cluster.yaml --dry-run           the same as cctl plan
+  cctl apply -f cluster.yaml -o json 2> log      progress as one JSON object a line";
+
+pub(crate) const PLAN: &str = "\
+Examples:
+  cctl plan -f cluster.yaml --bundle bundle.tar
+  cctl plan -o json                              the steps, and what each waits for";
+
+pub(crate) const CREATE: &str = "\
+Examples:
+  cctl create cluster -f cluster.yaml --bundle bundle.tar
+  cctl create machine --ip 10.0.0.14 --role node --bundle bundle.tar";
+
+pub(crate) const CREATE_CLUSTER: &str = "\
+Examples:
+  cctl create cluster -f cluster.yaml --bundle bundle.tar --accept-new-host-keys
+  cctl create cluster --vip 10.0.0.100 --name prod --user admin    only its state; machines follow";
+
+pub(crate) const CREATE_MACHINE: &str = "\
+Examples:
+  cctl create machine --ip 10.0.0.11 --role master --bundle bundle.tar --accept-new-host-keys
+  cctl create machine --ip 10.0.0.14 --role node --label disk=ssd --dry-run";
+
+pub(crate) const DELETE: &str = "\
+Examples:
+  cctl delete machine --ip 10.0.0.14
+  cctl delete cluster --yes";
+
+pub(crate) const DELETE_MACHINE: &str = "\
+Examples:
+  cctl delete machine --ip 10.0.0.14             its pods are evicted first
+  cctl delete machine --ip 10.0.0.12 --force     it is gone for good: only the cluster forgets it
+  cctl delete machine --ip 10.0.0.12 --dry-run";
+
+pub(crate) const DELETE_CLUSTER: &str = "\
+Examples:
+  cctl delete cluster --dry-run
+  cctl delete cluster --yes                      etcd's data stays on the hosts, set aside";
+
+pub(crate) const GET: &str = "\
+Examples:
+  cctl get machine
+  cctl get kubeconfig --file ~/.kube/config";
+
+pub(crate) const GET_CLUSTER: &str = "\
+Examples:
+  cctl get cluster
+  cctl get cluster -o yaml                       as objects of the Cluster API";
+
+pub(crate) const GET_MACHINE: &str = "\
+Examples:
+  cctl get machine
+  cctl get machine --ip 10.0.0.14 -o json";
+
+pub(crate) const GET_KUBECONFIG: &str = "\
+Examples:
+  cctl get kubeconfig --file ~/.kube/config
+  cctl get kubeconfig --identity ~/.ssh/id_ed25519 > kubeconfig";
+
+pub(crate) const STATUS: &str = "\
+Examples:
+  cctl status                                    exits with 0 when all is well, with 4 when a host is not reached
+  cctl status -o json";
+
+pub(crate) const INSPECT: &str = "\
+Examples:
+  cctl bundle inspect bundle.tar
+  cctl bundle inspect bundle.tar -o json";
+
+pub(crate) const VERIFY: &str = "\
+Examples:
+  cctl bundle verify bundle.tar";
+
+pub(crate) const UNPACK: &str = "\
+Examples:
+  cctl bundle unpack bundle.tar unpacked";
+
+pub(crate) const FORGET: &str = "\
+Examples:
+  cctl forget-host-key 10.0.0.14 && cctl apply --accept-new-host-keys";
+
+pub(crate) const VERSION: &str = "\
+Examples:
+  cctl version --short";
+
+pub(crate) const COMPLETION: &str = "\
+Examples:
+  cctl completion bash > /etc/bash_completion.d/cctl";
+
+pub(crate) const VERSIONS: &str = "\
+Examples:
+  cctl bundle versions --kubernetes-version v1.36.3 > versions.yaml";
+
+pub(crate) const BUNDLE: &str = "\
+Examples:
+  cctl bundle create -f versions.yaml bundle.tar
+  cctl bundle verify bundle.tar";

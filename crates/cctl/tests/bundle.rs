@@ -5,27 +5,15 @@
     reason = "the test makes an upstream and runs the program"
 )]
 
+mod upstream;
+
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use bundle::oci::{Execution, Platform};
-use bundle::versions::VersionsFile;
-use bundle::{Draft, ImageSpec, LayerBuilder, LayerSource};
 use host::Digest;
 use parts::serve::{Fault, Server};
-
-const VERSIONS: &str = "\
-# What our clusters run.
-apiVersion: klusterkit.dev/v1alpha1
-kind: BundleConfiguration
-kubernetes: {version: v1.37.2}   # the newest
-vip: {image: klusterkit.dev/keepalived:2.2.7}
-nodeTools: {amd64: dist}
-";
-
-const KUBELET: &str = "dl.k8s.io/release/v1.37.2/bin/linux/amd64/kubelet";
-const FLANNEL: &str = "ghcr.io/flannel-io/flannel:v0.28.10";
+use upstream::{FLANNEL, KUBELET, VERSIONS};
 
 /// An admin's folder, and an upstream in small.
 struct Place {
@@ -37,51 +25,11 @@ impl Place {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let dir = folder.path();
-        let put = |path: &str, content: &[u8]| {
-            let path = dir.join(path);
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(path, content).unwrap();
-        };
-        put("admin/versions.yaml", VERSIONS.as_bytes());
-        for tool in ["etcdadm", "nodeadm"] {
-            let mut program = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x03\0\x3e\0".to_vec();
-            program.extend(tool.as_bytes());
-            put(&format!("admin/dist/{tool}"), &program);
-        }
-        let versions = VersionsFile::parse(Path::new("/v"), VERSIONS.to_owned()).unwrap();
-        for component in versions.configuration.upstream_components("amd64") {
-            for file in component.files {
-                let content = match file.name.as_str() {
-                    "kube-flannel.yml" => {
-                        format!("spec: {{containers: [{{image: {FLANNEL}}}]}}\n")
-                    }
-                    name => name.repeat(20_000),
-                };
-                put(&format!("upstream/{}", file.address), content.as_bytes());
-                if let Some(checksum) = file.checksum {
-                    let line = format!("{}  {}\n", Digest::of(content.as_bytes()), file.name);
-                    put(&format!("upstream/{checksum}"), line.as_bytes());
-                }
-            }
-        }
-        let mut images = Draft::new();
-        let mut names = versions.configuration.known_images().unwrap();
-        names.push(FLANNEL.to_owned());
-        for reference in names {
-            let mut layer = LayerBuilder::new(Vec::new());
-            layer.bytes("program", 0o755, reference.as_bytes()).unwrap();
-            images
-                .add_image(&ImageSpec {
-                    reference,
-                    platform: Platform::linux("amd64"),
-                    config: Execution::default(),
-                    layers: vec![LayerSource::Bytes(layer.finish().unwrap())],
-                })
-                .unwrap();
-        }
-        images
-            .write_archive(&dir.join("images.tar"), &mut |_| {})
-            .unwrap();
+        upstream::lay_out(dir);
+        let admin = dir.join("admin");
+        std::fs::create_dir(&admin).unwrap();
+        std::fs::write(admin.join("versions.yaml"), VERSIONS).unwrap();
+        std::fs::rename(dir.join("dist"), admin.join("dist")).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let server = Server::start(listener, &dir.join("upstream")).unwrap();
         Self { folder, server }

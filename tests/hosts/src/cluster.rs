@@ -61,6 +61,20 @@ fn ignored() -> &'static str {
     "ignorePreflightErrors: [SystemVerification]\n"
 }
 
+/// The rest of a node's document on a host of the lab: fields, and documents that are merged over nodeadm's own.
+pub(crate) fn of_lab_nodes() -> String {
+    // Of its three documents the last is the node's own kind, whose fields come first here.
+    let (documents, node) = LAB_DOCUMENTS
+        .rsplit_once("---\n")
+        .unwrap_or((LAB_DOCUMENTS, ""));
+    let fields: String = node
+        .lines()
+        .filter(|line| !line.starts_with("apiVersion:") && !line.starts_with("kind:"))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    format!("{}{fields}{documents}", ignored())
+}
+
 /// What hosts of the lab need and others do not: documents that the tools merge over their own.
 const LAB_DOCUMENTS: &str = "\
 ---

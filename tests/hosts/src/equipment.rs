@@ -49,6 +49,27 @@ impl Equipment {
         self.supplies.join("bundle.oci")
     }
 
+    /// The bundle with this release of Kubernetes (as `1.36.3`): the one with all, or one that a sweep was equipped with.
+    #[must_use]
+    pub fn kubernetes(&self, version: &str) -> PathBuf {
+        let other = self.supplies.join(format!("kubernetes-{version}.oci"));
+        if other.exists() { other } else { self.bundle() }
+    }
+
+    /// Whether there is a bundle with this release of Kubernetes.
+    #[must_use]
+    pub fn has_kubernetes(&self, version: &str) -> bool {
+        let other = self.supplies.join(format!("kubernetes-{version}.oci"));
+        let component = |entry: &bundle::Entry| {
+            matches!(entry, bundle::Entry::Component(component)
+                if component.name == "kubernetes" && component.version == format!("v{version}"))
+        };
+        other.exists()
+            || bundle::Layout::open(&self.bundle())
+                .and_then(|layout| layout.entries())
+                .is_ok_and(|entries| entries.iter().any(component))
+    }
+
     /// An etcd release as upstream publishes it; `version` as `3.7.3`.
     #[must_use]
     pub fn etcd(&self, version: &str) -> PathBuf {

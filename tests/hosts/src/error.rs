@@ -18,6 +18,14 @@ pub enum Error {
         /// Why not.
         source: std::io::Error,
     },
+    /// A bundle of the equipment.
+    #[error("the bundle {path} is at fault: {what}")]
+    Bundle {
+        /// Where it lies.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
     /// The image of the web application.
     #[error("could not write the web application's image")]
     Image(#[from] bundle::DraftError),

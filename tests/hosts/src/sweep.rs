@@ -47,7 +47,7 @@ impl Sweep {
         self.whole
     }
 
-    /// Runs the test at all `points`, or at `sample` of them. `subject` is what is tested (a program's digest): points that
+    /// Runs the test at all `points`, or at `sample` of them, as [`Sweep::run_at_hand`] does. `subject` is what is tested (a program's digest): points that
     /// were passed with another one count for nothing. Says which points it runs, and how many of how many it ran.
     ///
     /// # Errors
@@ -57,6 +57,22 @@ impl Sweep {
         subject: &str,
         points: &[P],
         sample: usize,
+        test: impl FnMut(usize, &P),
+    ) -> Result<(), Error> {
+        self.run_at_hand(subject, points, sample, |_| true, test)
+    }
+
+    /// As [`Sweep::run`], for points that need what a run without the sweep does not make: a sample is taken of those alone
+    /// that are `at_hand`.
+    ///
+    /// # Errors
+    /// The progress cannot be kept.
+    pub fn run_at_hand<P: Display>(
+        &self,
+        subject: &str,
+        points: &[P],
+        sample: usize,
+        at_hand: impl Fn(&P) -> bool,
         mut test: impl FnMut(usize, &P),
     ) -> Result<(), Error> {
         let mut passed = if self.whole {
@@ -65,10 +81,16 @@ impl Sweep {
             BTreeSet::new()
         };
         let earlier = passed.len();
-        let chosen = if self.whole {
+        let chosen: Vec<usize> = if self.whole {
             (0..points.len()).collect()
         } else {
-            choose(points.len(), sample, self.seed)
+            let ready: Vec<usize> = (0..points.len())
+                .filter(|index| at_hand(&points[*index]))
+                .collect();
+            choose(ready.len(), sample, self.seed)
+                .into_iter()
+                .map(|index| ready[index])
+                .collect()
         };
         let mut ran = 0;
         for index in chosen {
@@ -192,6 +214,23 @@ mod tests {
         assert_ne!(choose(40, 5, 7), choose(40, 5, 8));
         assert_eq!(choose(3, 5, 7), [0, 1, 2]);
         assert_eq!(choose(40, 5, 7).len(), 5);
+    }
+
+    #[test]
+    fn a_sample_is_of_what_is_at_hand() {
+        let folder = tempfile::tempdir().unwrap();
+        let ran = |whole: bool| {
+            let mut seen = Vec::new();
+            let at_hand = |point: &&str| *point == "c";
+            sweep(folder.path(), whole)
+                .run_at_hand("one", &["a", "b", "c"], 2, at_hand, |index, _| {
+                    seen.push(index)
+                })
+                .unwrap();
+            seen
+        };
+        assert_eq!(ran(false), [2]);
+        assert_eq!(ran(true), [0, 1, 2]);
     }
 
     #[test]

@@ -85,20 +85,60 @@ pub(crate) fn ensure(want: Want, tools: &Path) -> Outcome<PathBuf> {
         let entry = entry?;
         std::os::unix::fs::symlink(entry.path(), whole.join(entry.file_name()))?;
     }
-    let versions = whole.join("versions.yaml");
-    std::fs::write(&versions, versions_file(&catalog::NEWEST))?;
-    // The node tools are found beside cctl, where an admin has them, too.
-    Task::new(tools.join("cctl"))
-        .args(["bundle", "create", "--update-pins", "--file"])
-        .args([&versions])
-        .args(["--mirror"])
-        .args([whole.join("mirror")])
-        .args(["--mirror"])
-        .args([whole.join("images.oci")])
-        .args([whole.join("bundle.oci")])
-        .run()?;
+    create_bundle(tools, &whole, &catalog::NEWEST)?;
     std::fs::rename(&whole, &folder)?;
     Ok(folder)
+}
+
+/// For a sweep through the supported releases of Kubernetes: makes `kubernetes-VERSION.oci` in the folder of supplies for
+/// each that [`ensure`] does not take care of. What is not cached takes some ten minutes a release.
+pub(crate) fn add_releases(supplies: &Path, tools: &Path) -> Outcome {
+    let workshop = Workshop::from_environment()?;
+    for versions in [catalog::PREVIOUS, catalog::OLDER, catalog::OLDEST] {
+        let bundle = supplies.join(format!("kubernetes-{}.oci", versions.kubernetes));
+        if bundle.exists() {
+            continue;
+        }
+        let built = workshop.ensure(&versions.parts(), &mut say)?;
+        let work = beside(&bundle)?;
+        let tree = mirror::cached(&workshop, &built, &mut say)?;
+        std::os::unix::fs::symlink(&tree, work.join("mirror"))?;
+        write_images(&workshop, &versions, &built, &work)?;
+        create_bundle(tools, &work, &versions)?;
+        std::fs::rename(work.join("bundle.oci"), &bundle)?;
+        std::fs::remove_dir_all(&work)?;
+    }
+    Ok(())
+}
+
+/// Has `cctl` make `bundle.oci` out of `mirror` and `images.oci`, all in `folder`. The node tools are found beside cctl,
+/// where an admin has them, too.
+fn create_bundle(tools: &Path, folder: &Path, versions: &Versions) -> Outcome {
+    let file = folder.join("versions.yaml");
+    std::fs::write(&file, versions_file(versions))?;
+    Task::new(tools.join("cctl"))
+        .args(["bundle", "create", "--update-pins", "--file"])
+        .args([&file])
+        .args(["--mirror"])
+        .args([folder.join("mirror")])
+        .args(["--mirror"])
+        .args([folder.join("images.oci")])
+        .args([folder.join("bundle.oci")])
+        .run()
+}
+
+fn write_images(
+    workshop: &Workshop,
+    versions: &Versions,
+    built: &[Built],
+    folder: &Path,
+) -> Outcome {
+    let mut draft = Draft::new();
+    for image in images::prepare(workshop, versions, built, None, &mut say)? {
+        draft.add_image(&image.spec())?;
+    }
+    draft.write_folder(&folder.join("images.oci"), &mut |_| {})?;
+    Ok(())
 }
 
 fn versions_file(versions: &Versions) -> String {
@@ -151,11 +191,7 @@ fn of_parts(want: Want, workshop: &Workshop, built: &[Built]) -> Outcome<PathBuf
     std::os::unix::fs::symlink(&tree, whole.join("mirror"))?;
 
     let newest = catalog::NEWEST;
-    let mut draft = Draft::new();
-    for image in images::prepare(workshop, &newest, built, None, &mut say)? {
-        draft.add_image(&image.spec())?;
-    }
-    draft.write_folder(&whole.join("images.oci"), &mut |_| {})?;
+    write_images(workshop, &newest, built, &whole)?;
     if let Some(registry) = built.iter().find(|b| b.part.name == "registry") {
         let program = registry.file("registry");
         std::os::unix::fs::symlink(program, whole.join("registry"))?;

@@ -231,6 +231,8 @@ pub(crate) fn ask(seen: &dyn Inspect, query: &Query) -> Result<Option<Output>, E
         Err(host::Error::Spawn { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
             Ok(None)
         }
+        // A folder that only stands for a host runs nothing.
+        Err(host::Error::NotRunning { .. }) => Ok(None),
         Err(error) => Err(error.into()),
     }
 }

@@ -23,6 +23,7 @@ mod containerd;
 mod coredns;
 mod download;
 mod error;
+mod examples;
 mod facts;
 mod flannel;
 mod found;
@@ -80,12 +81,39 @@ pub fn command() -> clap::Command {
         cli::list_phases(join::WORKER),
         cli::list_phases(join::CONTROL_PLANE)
     );
-    arguments::Arguments::command()
-        .mut_subcommand("init", |verb| verb.after_help(phases(init::PHASES)))
-        .mut_subcommand("join", |verb| verb.after_help(join))
-        .mut_subcommand("prepare", |verb| verb.after_help(phases(prepare::PHASES)))
-        .mut_subcommand("reset", |verb| verb.after_help(phases(reset::PHASES)))
-        .mut_subcommand("preflight", |verb| {
-            verb.after_help(format!("Checks:\n{}", checks::list()))
-        })
+    let mut command = arguments::Arguments::command();
+    for (verb, examples, more) in [
+        ("init", examples::INIT, phases(init::PHASES)),
+        ("join", examples::JOIN, join),
+        ("prepare", examples::PREPARE, phases(prepare::PHASES)),
+        ("reset", examples::RESET, phases(reset::PHASES)),
+        ("status", examples::STATUS, String::new()),
+        (
+            "preflight",
+            examples::PREFLIGHT,
+            format!("Checks:\n{}", checks::list()),
+        ),
+        ("facts", examples::FACTS, String::new()),
+        ("list", examples::LIST, String::new()),
+        ("download", examples::DOWNLOAD, String::new()),
+        ("config", examples::CONFIG, String::new()),
+        ("store", examples::STORE, String::new()),
+        ("token", examples::TOKEN, String::new()),
+        ("version", examples::VERSION, String::new()),
+        ("completion", examples::COMPLETION, String::new()),
+    ] {
+        let help = if more.is_empty() {
+            examples.to_owned()
+        } else {
+            format!("{examples}\n\n{more}")
+        };
+        command = command.mut_subcommand(verb, |command| command.after_help(help));
+        // Whoever asks for help of a single phase wants to know which there are.
+        if more.starts_with("Phases") {
+            command = command.mut_subcommand(verb, |command| {
+                command.mut_subcommand("phase", |phase| phase.after_help(more))
+            });
+        }
+    }
+    command
 }

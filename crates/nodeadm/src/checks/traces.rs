@@ -146,7 +146,7 @@ pub(super) fn leftovers(seen: &dyn Inspect, settings: &Settings) -> Result<Outco
         let names = seen.list(Path::new(folder))?.unwrap_or_default();
         // Packages put a hidden file into an empty folder, so that it stays.
         let foreign = |name: &&String| {
-            !name.starts_with('.') && !(folder == paths::PKI && ready(name.as_str()))
+            !(name.starts_with('.') || folder == paths::PKI && ready(name.as_str()))
         };
         if let Some(name) = names.iter().find(foreign) {
             found.push(format!("{folder}/{name}"));

@@ -188,6 +188,21 @@ impl Observe for Client {
         })
     }
 
+    fn remembered(
+        &self,
+        endpoints: &[String],
+        credentials: &Credentials,
+    ) -> Result<Membership, Error> {
+        self.first(endpoints, |endpoint| {
+            self.call(endpoint, credentials, "member list", |mut c| async move {
+                let list = c.member_list().await?;
+                let header = list.header();
+                let cluster_id = header.map_or(0, etcd_client::ResponseHeader::cluster_id);
+                Ok(membership(cluster_id, list.members()))
+            })
+        })
+    }
+
     fn status(&self, endpoint: &str, credentials: &Credentials) -> Result<MemberStatus, Error> {
         self.call(endpoint, credentials, "status", |mut client| async move {
             let status = client.status().await?;
@@ -283,6 +298,23 @@ impl Observe for Client {
                 },
                 compact_revision: answer.compact_version(),
             })
+        })
+    }
+
+    fn count(
+        &self,
+        endpoint: &str,
+        credentials: &Credentials,
+        revision: i64,
+    ) -> Result<u64, Error> {
+        let limit = LONG_LIMIT;
+        self.call_within(limit, endpoint, credentials, "count", |mut c| async move {
+            let options = GetOptions::new()
+                .with_range([0])
+                .with_revision(revision)
+                .with_count_only();
+            let answer = c.get([0], Some(options)).await?;
+            Ok(answer.count().max(0).cast_unsigned())
         })
     }
 

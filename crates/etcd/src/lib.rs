@@ -41,6 +41,16 @@ pub trait Observe {
     fn members(&self, endpoints: &[String], credentials: &Credentials)
     -> Result<Membership, Error>;
 
+    /// The members as one member remembers them, which may be wrong: for a look at a cluster that agrees on nothing.
+    ///
+    /// # Errors
+    /// [`Error`] of the last endpoint tried.
+    fn remembered(
+        &self,
+        endpoints: &[String],
+        credentials: &Credentials,
+    ) -> Result<Membership, Error>;
+
     /// What the member behind one endpoint says of itself.
     ///
     /// # Errors
@@ -86,6 +96,13 @@ pub trait Observe {
         credentials: &Credentials,
         revision: i64,
     ) -> Result<KvHash, Error>;
+
+    /// How many keys the member had at `revision`.
+    ///
+    /// # Errors
+    /// [`Error`].
+    fn count(&self, endpoint: &str, credentials: &Credentials, revision: i64)
+    -> Result<u64, Error>;
 
     /// All keys that the member has.
     ///

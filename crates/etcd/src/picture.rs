@@ -150,6 +150,14 @@ impl Observe for Picture {
         Ok(self.state.borrow().membership.clone().unwrap_or_default())
     }
 
+    fn remembered(
+        &self,
+        endpoints: &[String],
+        credentials: &Credentials,
+    ) -> Result<Membership, Error> {
+        self.members(endpoints, credentials)
+    }
+
     fn status(&self, endpoint: &str, credentials: &Credentials) -> Result<MemberStatus, Error> {
         let state = self.state.borrow();
         let mut status = match (state.statuses.get(endpoint), &self.base) {
@@ -215,6 +223,18 @@ impl Observe for Picture {
             (Some(hash), _) => Ok(hash),
             (None, Some(base)) => base.hash(endpoint, credentials, revision),
             (None, None) => Err(Self::nobody(endpoint)),
+        }
+    }
+
+    fn count(
+        &self,
+        endpoint: &str,
+        credentials: &Credentials,
+        revision: i64,
+    ) -> Result<u64, Error> {
+        match &self.base {
+            Some(base) => base.count(endpoint, credentials, revision),
+            None => Ok(0),
         }
     }
 

@@ -73,6 +73,16 @@ pub enum Verb {
     /// Compact, defragment and take quota alarms back: the whole way out of a full database
     #[command(after_help = examples::MAINTAIN)]
     Maintain(MaintainArgs),
+    /// Take the cluster's data into one file, or prove that such a file can be restored
+    #[command(after_help = examples::SNAPSHOT)]
+    Snapshot {
+        /// What to do.
+        #[command(subcommand)]
+        what: SnapshotVerb,
+    },
+    /// Begin a new cluster with a snapshot's data and this host as its first member
+    #[command(after_help = examples::RESTORE)]
+    Restore(RestoreArgs),
     /// Print the configuration that init or join would use, with all that is not said filled in
     #[command(after_help = examples::CONFIG)]
     Config {
@@ -406,4 +416,64 @@ pub struct StatusArgs {
     /// Look again every so many seconds, until interrupted
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "2", value_parser = clap::value_parser!(u64).range(1..))]
     pub watch: Option<u64>,
+}
+
+/// `snapshot …`.
+#[derive(Debug, Subcommand)]
+pub enum SnapshotVerb {
+    /// Take a snapshot of the healthiest member, or of --endpoint; checked while it comes
+    Save(SnapshotSaveArgs),
+    /// Restore a snapshot into a folder of its own, serve it on loopback, compare what is in it; leaves nothing
+    Verify(SnapshotVerifyArgs),
+}
+
+/// Arguments of `snapshot save`.
+#[derive(Debug, Args)]
+pub struct SnapshotSaveArgs {
+    /// The file to write, a folder that keeps several, or `-` for standard output
+    pub file: PathBuf,
+    /// etcd's plain snapshot, without what is said of it
+    #[arg(long)]
+    pub raw: bool,
+    /// In a folder: remove all but so many of the newest
+    #[arg(long, value_name = "COUNT")]
+    pub keep_last: Option<usize>,
+    /// In a folder: keep the newest of each of so many days
+    #[arg(long, value_name = "DAYS")]
+    pub keep_daily: Option<usize>,
+    /// How.
+    #[command(flatten)]
+    pub change: ChangeArgs,
+}
+
+/// Arguments of `snapshot verify`.
+#[derive(Debug, Args)]
+pub struct SnapshotVerifyArgs {
+    /// The file, or `-` for standard input
+    pub file: PathBuf,
+    /// The etcd release that a plain snapshot is of; a capsule says it itself
+    #[arg(long, value_name = "VERSION")]
+    pub etcd_version: Option<Version>,
+    /// Where it is restored to look at it; twice its size is needed [default: /var/lib/etcdadm]
+    #[arg(long, value_name = "FOLDER")]
+    pub work_dir: Option<PathBuf>,
+}
+
+/// Arguments of `restore`.
+#[derive(Debug, Args)]
+pub struct RestoreArgs {
+    /// The capsule or plain snapshot
+    pub file: PathBuf,
+    /// The etcd release that a plain snapshot is of; a capsule says it itself
+    #[arg(long, value_name = "VERSION")]
+    pub etcd_version: Option<Version>,
+    /// Do not lift the revision: clients that saw later ones will miss changes, without an error
+    #[arg(long)]
+    pub keep_revision: bool,
+    /// Restore although this host's member belongs to a cluster that serves
+    #[arg(long)]
+    pub force: bool,
+    /// What the member is to be.
+    #[command(flatten)]
+    pub member: MemberArgs,
 }

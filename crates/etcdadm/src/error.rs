@@ -282,6 +282,53 @@ pub enum Error {
         /// What it may have.
         quota: i64,
     },
+    /// A snapshot cannot be read or written.
+    #[error(transparent)]
+    Capsule(#[from] crate::capsule::CapsuleError),
+    /// A snapshot would replace something.
+    #[error("{path} is there already")]
+    SnapshotInTheWay {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The etcd that was to prove data does not serve it.
+    #[error("the etcd that was to serve it, to prove it, {what}; the end of its log:\n{log}")]
+    Proof {
+        /// How it ended.
+        what: String,
+        /// The end of its log.
+        log: String,
+    },
+    /// A snapshot that is whole, and is not what was said of it.
+    #[error("the snapshot is not what it says: {0}")]
+    Differs(String),
+    /// A snapshot that is above what the clock makes of revisions.
+    #[error(
+        "the snapshot's revision {revision} is above {clock}, which this host's clock makes it: no revision is surely above all that was seen"
+    )]
+    ClockBack {
+        /// The snapshot's revision.
+        revision: i64,
+        /// What the clock would lift it to.
+        clock: i64,
+    },
+    /// To restore where a cluster serves.
+    #[error("this host's member belongs to a cluster that serves: {members}")]
+    Serves {
+        /// Its members.
+        members: String,
+    },
+    /// A snapshot of another release.
+    #[error("the snapshot is of etcd {of}, and {named} was asked for")]
+    OtherMinor {
+        /// The snapshot's release.
+        of: Version,
+        /// What was asked for.
+        named: Version,
+    },
+    /// A plain snapshot, and no release named.
+    #[error("a plain snapshot does not say which release of etcd it is of")]
+    UnknownRelease,
     /// Not a member at all.
     #[error("this host has no etcd member that etcdadm knows of")]
     NoMember,
@@ -312,6 +359,8 @@ impl Explain for Error {
             Self::Host(error) => error.kind(),
             Self::Configuration(_)
             | Self::Settings(_)
+            | Self::UnknownRelease
+            | Self::OtherMinor { .. }
             | Self::UnknownMember { .. }
             | Self::AmbiguousMember { .. } => Kind::Usage,
             Self::Etcd(etcd::Error::Unreachable { .. } | etcd::Error::Timeout { .. }) => {
@@ -351,6 +400,15 @@ impl Explain for Error {
             Self::LostData { .. } => one(
                 "remove the member from the cluster (`etcdadm member remove` on a member), then run this again",
             ),
+            Self::ClockBack { .. } => one("set this host's clock right"),
+            Self::Serves { .. } => one(
+                "stop or reset its members first, or add --force: they go on as a cluster of their own",
+            ),
+            Self::SnapshotInTheWay { .. } => {
+                one("name another file, or a folder, which keeps several")
+            }
+            Self::OtherMinor { .. } => one("restore it with its own minor release, then upgrade"),
+            Self::UnknownRelease => one("say it: --etcd-version v3.6.16"),
             Self::OwnMember { .. } => one("run `etcdadm reset`, which leaves the cluster first"),
             Self::CostsQuorum { id, .. } => vec![
                 "bring the other members up first".to_owned(),

@@ -69,3 +69,18 @@ pub(crate) const MAINTAIN: &str = "\
 Examples:
   etcdadm maintain                               compact, defragment, take quota alarms back
   etcdadm maintain --keep 10000 --dry-run";
+
+pub(crate) const SNAPSHOT: &str = "\
+Examples:
+  etcdadm snapshot save /root/etcd.capsule
+  etcdadm snapshot save /var/backups/etcd --keep-last 5 --keep-daily 14
+  etcdadm snapshot save - | ssh backup 'cat > etcd.capsule'
+  etcdadm snapshot save --raw /root/etcd.db      as etcdctl writes it
+  etcdadm snapshot verify /root/etcd.capsule";
+
+pub(crate) const RESTORE: &str = "\
+Examples:
+  etcdadm restore /root/etcd.capsule             then `etcdadm join` on the other hosts
+  etcdadm restore /root/etcd.capsule --name d --bind-address 10.0.0.4
+  etcdadm restore /root/etcd.db --etcd-version v3.6.16
+  etcdadm restore /root/etcd.capsule --dry-run";

@@ -12,6 +12,7 @@
 //! [`run`], then `verbs`, one file each with its phases listed, then `phases`.
 
 mod arguments;
+mod capsule;
 mod configuration;
 mod download;
 mod error;
@@ -27,12 +28,18 @@ mod member;
 mod older;
 pub mod paths;
 mod phases;
+mod proof;
 mod record;
 mod reset;
+mod restore;
+mod restore_data;
+mod save;
+mod snapshot;
 mod start;
 mod status;
 mod survey;
 mod verbs;
+mod verify;
 
 pub use arguments::{Arguments, Verb};
 pub use configuration::{Configuration, DEFAULT_RELEASE_URL, DEFAULT_VERSION};

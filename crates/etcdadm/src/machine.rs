@@ -10,6 +10,8 @@ use serde::Serialize;
 
 use crate::Error;
 use crate::fetch::Fetch;
+use crate::restore_data::RestoreData;
+use crate::save::Save;
 use crate::start::Start;
 
 /// What phases observe through.
@@ -36,6 +38,17 @@ pub enum Change {
     Install(bundle::Install),
     /// The member started.
     Start(Start),
+    /// A snapshot taken.
+    Save(Save),
+    /// A data directory made of a snapshot.
+    Restore(RestoreData),
+    /// A data directory that was proven, moved to where it belongs; nothing may lie there.
+    Place {
+        /// Where it was made.
+        from: PathBuf,
+        /// Where it belongs.
+        to: PathBuf,
+    },
 }
 
 impl From<host::Change> for Change {
@@ -58,6 +71,11 @@ impl fmt::Display for Change {
             Self::Fetch(change) => change.fmt(f),
             Self::Install(change) => change.fmt(f),
             Self::Start(change) => change.fmt(f),
+            Self::Save(change) => change.fmt(f),
+            Self::Restore(change) => change.fmt(f),
+            Self::Place { from, to } => {
+                write!(f, "move {} to {}", from.display(), to.display())
+            }
         }
     }
 }
@@ -124,6 +142,15 @@ impl<'a> Effects for Machine<'a> {
                 Ok(self.etcd.apply(change, &credentials, &mut self.note)?)
             }
             Change::Fetch(fetch) => fetch.apply(self.host, &mut self.note),
+            Change::Save(save) => {
+                let credentials = credentials(self.host, &self.certs_dir)?;
+                save.apply(self.host, self.etcd, &credentials, &mut self.note)
+            }
+            Change::Place { from, to } => {
+                let (path, to) = (from.clone(), to.clone());
+                Ok(self.host.apply(&host::Change::SetAside { path, to })?)
+            }
+            Change::Restore(restore) => restore.apply(self.host, self.etcd, &mut self.note),
             Change::Install(install) if self.host.is_dry_run() => Ok(install.rehearse(self.host)?),
             Change::Install(install) => Ok(install.apply(self.host.root())?),
             Change::Start(start) => {

@@ -75,7 +75,7 @@ fn program(seen: &dyn Inspect) -> Result<Option<PathBuf>, Error> {
 }
 
 /// The release of a program, if it tells.
-fn release(seen: &dyn Inspect, program: &Path) -> Option<Version> {
+pub(crate) fn release(seen: &(impl Inspect + ?Sized), program: &Path) -> Option<Version> {
     let output = seen
         .query(&Query::new(program.to_string_lossy(), ["--version"]))
         .ok()?;

@@ -94,7 +94,14 @@ fn ask(
     credentials: &Credentials,
     now: SystemTime,
 ) -> Result<ClusterStatus, Error> {
-    let list = Client::default().members(&reach.ask(), credentials)?;
+    let (list, trouble) = match Client::default().members(&reach.ask(), credentials) {
+        Ok(list) => (list, None),
+        // Without a majority nothing is sure, and just then somebody wants to know.
+        Err(error) => match Client::default().remembered(&reach.ask(), credentials) {
+            Ok(list) => (list, Some(error)),
+            Err(_) => return Err(error.into()),
+        },
+    };
     let looked: Vec<(Seen, Option<i64>)> = std::thread::scope(|scope| {
         // All at once: one that is down costs its timeout once, not once a member.
         let look = |member| {
@@ -122,8 +129,18 @@ fn ask(
         .filter(|(seen, _)| seen.serves)
         .map(|(seen, _)| seen.url())
         .collect();
-    let alarms = Client::default().alarms(&serving, credentials)?;
-    Ok(judge(list.cluster_id, looked, alarms))
+    let alarms = match Client::default().alarms(&serving, credentials) {
+        Ok(alarms) => alarms,
+        Err(_) if trouble.is_some() => Vec::new(),
+        Err(error) => return Err(error.into()),
+    };
+    let mut status = judge(list.cluster_id, looked, alarms);
+    if let Some(error) = trouble {
+        status.healthy = false;
+        let what = format!("{error}; the members are those that one of them remembers");
+        status.warnings.insert(0, what);
+    }
+    Ok(status)
 }
 
 fn judge(cluster_id: u64, looked: Vec<(Seen, Option<i64>)>, alarms: Vec<Alarm>) -> ClusterStatus {

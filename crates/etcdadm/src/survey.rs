@@ -58,23 +58,23 @@ pub(crate) struct Seen {
 
 impl Seen {
     pub(crate) fn of(etcd: &dyn Observe, member: &Member, credentials: &Credentials) -> Self {
-        let looked = match member.client_urls.first() {
-            None => Err("never started".to_owned()),
-            Some(url) => etcd
-                .status(url, credentials)
-                .and_then(|status| match etcd.healthy(url, credentials) {
-                    Ok(()) | Err(etcd::Error::Learner { .. }) => Ok(status),
-                    Err(error) => Err(error),
-                })
-                .map_err(|error| error.to_string()),
-        };
-        let (status, error) = match looked {
-            Ok(status) => (Some(status), None),
-            Err(error) => (None, Some(error)),
-        };
+        let (mut status, mut error) = (None, None);
+        match member.client_urls.first() {
+            None => error = Some("never started".to_owned()),
+            Some(url) => match etcd.status(url, credentials) {
+                Ok(told) => {
+                    status = Some(told);
+                    match etcd.healthy(url, credentials) {
+                        Ok(()) | Err(etcd::Error::Learner { .. }) => {}
+                        Err(e) => error = Some(e.to_string()),
+                    }
+                }
+                Err(e) => error = Some(e.to_string()),
+            },
+        }
         Self {
             member: member.clone(),
-            serves: status.is_some(),
+            serves: error.is_none(),
             status,
             error,
         }
@@ -150,7 +150,8 @@ impl Survey {
     /// The leader, where a member that serves knows it.
     pub(crate) fn leader(&self) -> Option<&Seen> {
         let told = |seen: &&Seen| seen.status.as_ref().map(|status| status.leader);
-        let id = self.voters().find_map(|seen| told(&seen))?;
+        let mut serving = self.voters().filter(|seen| seen.serves);
+        let id = serving.find_map(|seen| told(&seen))?;
         self.members.iter().find(|seen| seen.id() == id)
     }
 

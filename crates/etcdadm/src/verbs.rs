@@ -1,6 +1,8 @@
 //! The verbs, one a file, each with its list of phases.
 
-use crate::{download, examples, info, init, join, maintain, member, reset, status};
+use crate::{
+    download, examples, info, init, join, maintain, member, reset, restore, snapshot, status,
+};
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -27,6 +29,8 @@ pub(crate) fn run(context: &mut Context, arguments: &Arguments) -> Result<(), cl
         Verb::Compact(args) => maintain::compact(context, &arguments.root, args),
         Verb::Defrag(args) => maintain::defrag(context, &arguments.root, args),
         Verb::Alarm { what } => maintain::alarm(context, &arguments.root, what),
+        Verb::Snapshot { what } => snapshot::run(context, &arguments.root, what),
+        Verb::Restore(args) => restore::run(context, &arguments.root, args),
         Verb::Maintain(args) => maintain::run(context, &arguments.root, args),
         Verb::Config {
             what: ConfigVerb::Print(args),

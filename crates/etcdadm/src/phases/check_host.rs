@@ -108,6 +108,10 @@ impl CheckHost<'_> {
 
     /// A member that has data stays who it is: with another name, address or folder it would be another member, or none.
     fn same_member(&self, seen: &dyn Inspect) -> Result<Finding, Error> {
+        // What is restored may be another member than was here; the data of that one is set aside.
+        if self.begin == Begin::Restore {
+            return Ok(None);
+        }
         let known = match Record::read(seen)? {
             Some(record) => Some(record.configuration),
             None => older::configuration(seen)?,
@@ -169,6 +173,7 @@ impl CheckHost<'_> {
         let verb = match self.begin {
             Begin::Init => "init",
             Begin::Join => "join",
+            Begin::Restore => "restore",
         };
         let hint = format!(
             "move it away if nobody needs it, or choose another folder: `etcdadm {verb} --data-dir …`"

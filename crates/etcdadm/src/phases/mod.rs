@@ -4,6 +4,7 @@ mod add_learner;
 mod await_health;
 mod check_cluster;
 mod check_host;
+mod check_served;
 mod checks;
 mod compact_history;
 mod defragment;
@@ -15,9 +16,13 @@ mod leave_cluster;
 mod move_leader;
 mod promote_learner;
 mod promote_member;
+mod prune_snapshots;
+mod put_in_place;
 mod record_member;
 mod remove_files;
 mod remove_member;
+mod restore_data;
+mod save_snapshot;
 mod set_data_aside;
 mod start_member;
 mod stop_member;
@@ -28,6 +33,7 @@ pub(crate) use add_learner::AddLearner;
 pub(crate) use await_health::AwaitHealth;
 pub(crate) use check_cluster::CheckCluster;
 pub(crate) use check_host::CheckHost;
+pub(crate) use check_served::CheckServed;
 pub(crate) use compact_history::CompactHistory;
 pub(crate) use defragment::Defragment;
 pub(crate) use disarm_alarms::DisarmAlarms;
@@ -38,9 +44,13 @@ pub(crate) use leave_cluster::LeaveCluster;
 pub(crate) use move_leader::MoveLeader;
 pub(crate) use promote_learner::PromoteLearner;
 pub(crate) use promote_member::PromoteMember;
+pub(crate) use prune_snapshots::{Keep, PruneSnapshots};
+pub(crate) use put_in_place::PutInPlace;
 pub(crate) use record_member::RecordMember;
 pub(crate) use remove_files::RemoveFiles;
 pub(crate) use remove_member::RemoveMember;
+pub(crate) use restore_data::{RestoreData, Wanted};
+pub(crate) use save_snapshot::SaveSnapshot;
 pub(crate) use set_data_aside::SetDataAside;
 pub(crate) use start_member::StartMember;
 pub(crate) use stop_member::StopMember;
@@ -48,10 +58,18 @@ pub(crate) use write_configuration::WriteConfiguration;
 pub(crate) use write_etcdctl::WriteEtcdctl;
 
 use std::path::Path;
+use std::time::SystemTime;
 
 use host::{Inspect, Kind};
 
 use crate::{Change, Error};
+
+/// What a snapshot that is taken at this time is called in its folder.
+pub(crate) fn snapshot_name(now: SystemTime) -> String {
+    let (before, after) = prune_snapshots::NAME;
+    let time = crate::save::rfc3339(now).replace(['-', ':'], "");
+    format!("{before}{time}{after}")
+}
 
 /// Which verb a phase works for, where it makes a difference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +78,8 @@ pub(crate) enum Begin {
     Init,
     /// A cluster is joined.
     Join,
+    /// A cluster is begun with the data of another.
+    Restore,
 }
 
 /// What makes `path` a file with this mode and content; nothing if it is.

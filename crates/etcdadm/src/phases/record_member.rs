@@ -26,9 +26,13 @@ impl<'a> Phase<Machine<'a>> for RecordMember<'_> {
         let old = Record::read(seen.host())?;
         // Who a member became, by init or by join, does not change when the other verb is run on it.
         let verb = match &old {
-            Some(record) if self.configuration.has_data(seen.host())? => record.verb.clone(),
+            Some(record)
+                if self.begin != Begin::Restore && self.configuration.has_data(seen.host())? =>
+            {
+                record.verb.clone()
+            }
             _ => match self.begin {
-                Begin::Init => "init".to_owned(),
+                Begin::Init | Begin::Restore => "init".to_owned(),
                 Begin::Join => "join".to_owned(),
             },
         };

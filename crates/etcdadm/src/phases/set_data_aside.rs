@@ -56,15 +56,16 @@ impl<'a> Phase<Machine<'a>> for SetDataAside<'_> {
 
 /// Whether something of this name in a data directory is data, and not what lies there beside it.
 pub(crate) fn is_data(name: &str) -> bool {
-    name != "lost+found" && !name.starts_with("set-aside-")
+    name != "lost+found" && name != "restoring" && !name.contains("set-aside-")
 }
 
 /// Whether a folder is the root of a file system of its own.
-fn mounted(seen: &dyn Inspect, path: &Path) -> Result<bool, Error> {
+pub(crate) fn mounted(seen: &dyn Inspect, path: &Path) -> Result<bool, Error> {
     let device = |path: &Path| -> Result<Option<u64>, Error> {
         Ok(seen.stat(path)?.map(|stat| stat.device))
     };
-    Ok(device(path)? != device(path.parent().unwrap_or(path))?)
+    let own = device(path)?;
+    Ok(own.is_some() && own != device(path.parent().unwrap_or(path))?)
 }
 
 /// Where `path` goes at this time: beside itself, so that it stays on its file system.

@@ -77,7 +77,7 @@ impl StartMember<'_> {
     /// Of members that join at the same time, one starts after the other, in the order of their URLs.
     fn after(&self, seen: &dyn View) -> Result<Option<etcd::Change>, Error> {
         let configuration = self.configuration;
-        if self.begin == Begin::Init || configuration.has_data(seen.host())? {
+        if self.begin != Begin::Join || configuration.has_data(seen.host())? {
             return Ok(None);
         }
         let own = configuration.peer_url();

@@ -7,6 +7,7 @@ mod cluster;
 mod init;
 mod join;
 mod reset;
+mod restore;
 
 use std::collections::BTreeMap;
 use std::path::Path;

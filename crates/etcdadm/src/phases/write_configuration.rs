@@ -11,6 +11,7 @@ use host::{Inspect, Kind, Phase};
 use systemd::{Command, Unit, Value};
 
 use crate::phases::{Begin, file, folder};
+use crate::restore_data::Marker;
 use crate::{Change, Configuration, Error, Machine, View, paths};
 
 /// Writes the member's configuration.
@@ -131,6 +132,13 @@ impl WriteConfiguration<'_> {
                 token: had("ETCD_INITIAL_CLUSTER_TOKEN")
                     .unwrap_or_else(|| configuration.token.clone()),
             },
+            // etcd reads all this from its data; so that what stands here is true, it says the same.
+            Begin::Restore => Beginning::New {
+                token: Marker::read(seen.host(), configuration.data_dir())
+                    .ok()
+                    .flatten()
+                    .map_or_else(|| configuration.token.clone(), |marker| marker.token),
+            },
             Begin::Join if begun => Beginning::Existing {
                 members: Vec::new(),
             },
@@ -150,7 +158,7 @@ impl WriteConfiguration<'_> {
             extra: configuration.document.extra_environment.clone(),
         };
         let mut variables = etcd::environment(configuration.version, &settings)?;
-        if begun {
+        if begun && self.begin != Begin::Restore {
             let at = variables
                 .iter()
                 .position(|(key, _)| key == INITIAL[0])

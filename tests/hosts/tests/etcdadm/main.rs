@@ -8,9 +8,12 @@
 )]
 
 mod growth;
+mod kept;
 mod killed;
+mod recovered;
 mod refused;
 mod removed;
+mod three;
 
 use std::time::Instant;
 

@@ -318,7 +318,7 @@ fn listen(host: &Host, address: &str, port: &str) {
 }
 
 /// Turns one bit in the middle of a file over; twice is not at all.
-fn flip(host: &Host, path: &str) {
+pub(crate) fn flip(host: &Host, path: &str) {
     let size: u64 = host
         .exec(["stat", "--format=%s", path])
         .text()

@@ -1,0 +1,144 @@
+//! Data brought back from a snapshot: onto other hosts when all are lost, and onto the same one.
+
+use hosts::Members;
+use lab::Host;
+
+use crate::{Ground, NEWEST, OLDEST, timed};
+
+const CAPSULE: &str = "/root/etcd.capsule";
+
+#[test]
+#[ignore = "whole hosts: run by `cargo xtask test`"]
+fn a_cluster_whose_hosts_are_all_lost_goes_on_on_others() {
+    lost_and_restored(NEWEST, "lost");
+}
+
+#[test]
+#[ignore = "whole hosts: run by `cargo xtask test`"]
+fn a_cluster_of_etcd_3_5_goes_on_on_others() {
+    lost_and_restored(OLDEST, "lost-3-5");
+}
+
+fn lost_and_restored(version: &str, lab: &str) {
+    let ground = Ground::new(lab, 5);
+    let members = ground.members(version);
+    let hosts = ground.hosts.as_slice();
+    members.equip_all(hosts).unwrap();
+    let (old, new) = hosts.split_at(3);
+    members.form(old).unwrap();
+    members.share_authority(&old[0], new).unwrap();
+    for number in 0..50 {
+        put(&members, old, &format!("kept-{number}"), "x");
+    }
+    let run = |host: &Host, words: &[&str]| {
+        let run = members.etcdadm(host, words.iter().copied());
+        timed(&words.join(" "), || run.check()).unwrap().text()
+    };
+    run(&old[0], &["snapshot", "save", CAPSULE]);
+    let file = ground.folder.path().join("etcd.capsule");
+    old[0].get(CAPSULE, &file).unwrap();
+    // What clients saw after it: these revisions must not come again.
+    for number in 0..30 {
+        put(&members, old, &format!("late-{number}"), "x");
+    }
+    let seen = revision(&members, &old[0]);
+    old.iter().for_each(|host| host.power_loss().unwrap());
+
+    new[0].put(&file, CAPSULE, 0o600).unwrap();
+    println!("{}", run(&new[0], &["restore", CAPSULE]));
+    let join = members.join(&new[1], &new[0]);
+    timed("join", || join.check()).unwrap();
+    members.check_healthy(new).unwrap();
+
+    let keys = ["get", "--prefix", "", "--keys-only"];
+    let keys = members.etcdctl(new, keys).text().unwrap();
+    let keys: Vec<&str> = keys.lines().filter(|line| !line.is_empty()).collect();
+    assert_eq!(keys.len(), 50, "{keys:?}");
+    assert!(keys.iter().all(|key| key.starts_with("kept-")), "{keys:?}");
+    let now = revision(&members, &new[0]);
+    println!("revision {seen} seen before, {now} now");
+    assert!(now > seen + 1_000_000_000);
+    // A watcher that stayed up is told to look again.
+    let since = format!("--rev={seen}");
+    let watch = members.etcdctl(new, ["watch", "--prefix", "", &since]);
+    let watch = watch.output().unwrap();
+    let said = format!("{}{}", watch.text(), watch.error_text());
+    assert!(
+        said.contains("required revision has been compacted"),
+        "{said}"
+    );
+
+    // Once more is nothing more; and a member of the old cluster that comes back stays by itself.
+    let again = run(&new[0], &["restore", CAPSULE]);
+    assert_eq!(revision(&members, &new[0]), now, "{again}");
+    old[0].boot().unwrap();
+    let unit = ["systemctl", "start", "--no-block", "etcd.service"];
+    old[0].exec(unit).check().unwrap();
+    members.check_healthy(new).unwrap();
+    assert_eq!(members.list(&new[0]).unwrap().len(), 2);
+}
+
+#[test]
+#[ignore = "whole hosts: run by `cargo xtask test`"]
+fn a_member_is_restored_in_place_and_its_data_is_kept() {
+    let ground = Ground::new("in-place", 1);
+    let members = ground.members(NEWEST);
+    let hosts = ground.hosts.as_slice();
+    let host = &hosts[0];
+    members.equip(host).unwrap();
+    members.init(host).check().unwrap();
+    members.share_authority(host, &[]).unwrap();
+    put(&members, hosts, "key", "before");
+    let run = |words: &[&str]| {
+        let run = members.etcdadm(host, words.iter().copied());
+        run.output().unwrap()
+    };
+    assert!(run(&["snapshot", "save", CAPSULE]).success());
+    put(&members, hosts, "key", "after");
+
+    let refused = run(&["restore", CAPSULE]);
+    let said = "this host's member belongs to a cluster that serves: h1";
+    assert!(
+        refused.code == 1 && refused.error_text().contains(said),
+        "{}",
+        refused.error_text()
+    );
+    assert_eq!(get(&members, hosts, "key"), "after");
+
+    // A snapshot that is not what it was touches nothing.
+    host.exec(["cp", CAPSULE, "/root/damaged"]).check().unwrap();
+    crate::refused::flip(host, "/root/damaged");
+    let refused = run(&["restore", "/root/damaged", "--force"]);
+    assert!(
+        refused.error_text().contains("the snapshot is damaged"),
+        "{}",
+        refused.error_text()
+    );
+    assert_eq!(get(&members, hosts, "key"), "after");
+
+    let restored = run(&["restore", CAPSULE, "--force"]);
+    assert!(restored.success(), "{}", restored.error_text());
+    assert_eq!(get(&members, hosts, "key"), "before");
+    let find = ["find", "/var/lib", "-maxdepth", "1", "-name", "etcd.*"];
+    let aside = host.exec(find).text().unwrap();
+    assert!(aside.starts_with("/var/lib/etcd.set-aside-"), "{aside}");
+    assert_eq!(aside.lines().count(), 1, "{aside}");
+    let kept = members.read_data_dir(host, &aside, "key").unwrap();
+    assert_eq!(kept, "after");
+}
+
+fn put(members: &Members<'_>, hosts: &[Host], key: &str, value: &str) {
+    members.etcdctl(hosts, ["put", key, value]).check().unwrap();
+}
+
+fn get(members: &Members<'_>, hosts: &[Host], key: &str) -> String {
+    let get = ["get", "--print-value-only", key];
+    members.etcdctl(hosts, get).text().unwrap()
+}
+
+fn revision(members: &Members<'_>, host: &Host) -> i64 {
+    let words = ["get", "nothing", "--write-out", "json"];
+    let text = members.etcdctl(std::slice::from_ref(host), words);
+    let told: serde_json::Value = serde_json::from_str(&text.text().unwrap()).unwrap();
+    told["header"]["revision"].as_i64().unwrap()
+}

@@ -50,12 +50,18 @@ impl Phase<Node> for StopContainerd {
     }
 }
 
-/// What is left of the slice in each hierarchy, the inner ones first.
+const SLICE: &str = "kubepods.slice";
+
+/// What is left of the slice, the inner groups first: in the one hierarchy of cgroup v2, or in each of v1's.
 fn empty_groups(seen: &dyn Inspect) -> Result<Vec<String>, Error> {
     let top = Path::new("/sys/fs/cgroup");
     let mut groups = Vec::new();
+    if seen.stat(&top.join("cgroup.controllers"))?.is_some() {
+        collect(seen, &top.join(SLICE), &mut groups)?;
+        return Ok(groups);
+    }
     for name in seen.list(top)?.unwrap_or_default() {
-        collect(seen, &top.join(name).join("kubepods.slice"), &mut groups)?;
+        collect(seen, &top.join(name).join(SLICE), &mut groups)?;
     }
     Ok(groups)
 }
@@ -69,4 +75,51 @@ fn collect(seen: &dyn Inspect, group: &Path, groups: &mut Vec<String>) -> Result
     }
     groups.push(group.display().to_string());
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use host::{Change as HostChange, Host, Memory, Nothing};
+
+    fn host(files: &[&str]) -> Memory {
+        let mut host = Memory::new(Nothing);
+        for file in files {
+            host.apply(&HostChange::file(*file, "")).unwrap();
+        }
+        host
+    }
+
+    #[test]
+    fn groups_of_one_hierarchy() {
+        let host = host(&[
+            "/sys/fs/cgroup/cgroup.controllers",
+            "/sys/fs/cgroup/system.slice/cgroup.procs",
+            "/sys/fs/cgroup/kubepods.slice/kubepods-burstable.slice/cgroup.procs",
+        ]);
+        assert_eq!(
+            empty_groups(&host).unwrap(),
+            [
+                "/sys/fs/cgroup/kubepods.slice/kubepods-burstable.slice",
+                "/sys/fs/cgroup/kubepods.slice",
+            ]
+        );
+    }
+
+    #[test]
+    fn groups_of_several_hierarchies() {
+        let host = host(&[
+            "/sys/fs/cgroup/cpu/kubepods.slice/cgroup.procs",
+            "/sys/fs/cgroup/memory/kubepods.slice/x.slice/cgroup.procs",
+            "/sys/fs/cgroup/pids/system.slice/cgroup.procs",
+        ]);
+        assert_eq!(
+            empty_groups(&host).unwrap(),
+            [
+                "/sys/fs/cgroup/cpu/kubepods.slice",
+                "/sys/fs/cgroup/memory/kubepods.slice/x.slice",
+                "/sys/fs/cgroup/memory/kubepods.slice",
+            ]
+        );
+    }
 }

@@ -7,15 +7,20 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use host::Lock;
 use tempfile::TempDir;
 
 use crate::{Connection, Error, check_option};
 
+/// What the names of runs' folders begin with.
+const PREFIX: &str = "cctl-";
+/// Held while the folder is in use.
+const LOCK: &str = "lock";
 /// A unix socket's path has at most 107 bytes, and OpenSSH appends 17 while it makes one.
 const LONGEST_FOLDER: usize = 107 - 17 - 24;
 
@@ -63,6 +68,8 @@ impl Target {
 #[derive(Debug)]
 pub struct Client {
     folder: TempDir,
+    /// Tells other runs that this one still lives.
+    _lock: Lock,
     settings: Settings,
     next: AtomicU32,
 }
@@ -81,12 +88,22 @@ impl Client {
             .unwrap_or_else(|| "/tmp".into());
         // What is in it is nobody else's from the moment of its creation.
         let folder = tempfile::Builder::new()
-            .prefix("cctl-")
+            .prefix(PREFIX)
             .permissions(fs::Permissions::from_mode(0o700))
             .tempdir_in(&base)
-            .map_err(|source| Error::Prepare { path: base, source })?;
+            .map_err(|source| Error::Prepare {
+                path: base.clone(),
+                source,
+            })?;
+        let path = folder.path().join(LOCK);
+        let lock = Lock::take(&path, "cctl").map_err(|error| Error::Prepare {
+            path,
+            source: std::io::Error::other(error),
+        })?;
+        forget_left(&base, folder.path());
         let client = Self {
             folder,
+            _lock: lock,
             settings,
             next: AtomicU32::new(0),
         };
@@ -182,6 +199,28 @@ impl Client {
     }
 }
 
+/// Removes what killed runs of the same user left behind: folders like `own` whose lock nobody holds. That it fails is no
+/// reason not to connect.
+fn forget_left(base: &Path, own: &Path) {
+    let Ok(uid) = own.symlink_metadata().map(|meta| meta.uid()) else {
+        return;
+    };
+    let left = |path: &Path| {
+        let meta = path.symlink_metadata().ok()?;
+        let ours = meta.is_dir() && meta.uid() == uid && meta.mode() & 0o777 == 0o700;
+        // One that was made just now is about to be locked.
+        let settled = meta.modified().ok()?.elapsed().ok()? > Duration::from_secs(60);
+        (path != own && ours && settled && path.join(LOCK).exists()).then_some(())
+    };
+    for entry in fs::read_dir(base).into_iter().flatten().flatten() {
+        let path = entry.path();
+        let named = entry.file_name().to_string_lossy().starts_with(PREFIX);
+        if named && left(&path).is_some() && Lock::take(&path.join(LOCK), "cctl").is_ok() {
+            let _ = fs::remove_dir_all(&path);
+        }
+    }
+}
+
 fn shell_free_path(file: &str) -> Result<String, crate::OptionError> {
     check_option("IdentityFile", file)?;
     Ok(file.to_owned())
@@ -256,6 +295,34 @@ mod tests {
         target.options.clear();
         target.identity_file = Some("/k\"\nProxyCommand id".into());
         assert!(matches!(client.connect(&target), Err(Error::Option { .. })));
+    }
+
+    #[test]
+    fn what_killed_runs_left_goes() {
+        let base = tempfile::tempdir().unwrap();
+        let make = |name: &str, lock: bool, old: bool| {
+            let path = base.path().join(name);
+            fs::create_dir(&path).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).unwrap();
+            if lock {
+                fs::write(path.join(LOCK), "").unwrap();
+            }
+            let ago = std::time::SystemTime::now() - Duration::from_secs(if old { 90 } else { 0 });
+            fs::File::open(&path).unwrap().set_modified(ago).unwrap();
+            path
+        };
+        let own = make("cctl-own", true, true);
+        let gone = make("cctl-left", true, true);
+        let stay = [
+            make("cctl-other", false, true),
+            make("cctl-new", true, false),
+            make("another", true, true),
+            make("cctl-lives", true, true),
+        ];
+        let _lives = Lock::take(&stay[3].join(LOCK), "cctl").unwrap();
+        forget_left(base.path(), &own);
+        assert!(!gone.exists());
+        assert!(own.exists() && stay.iter().all(|path| path.exists()));
     }
 
     #[test]

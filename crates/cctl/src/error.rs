@@ -62,6 +62,16 @@ pub enum Error {
     /// A bundle cannot be made.
     #[error(transparent)]
     Create(Box<bundle::create::CreateError>),
+    /// What a host was to get of a bundle is not sound.
+    #[error("{host}: what it was to get of the bundle {} cannot be sent", .bundle.display())]
+    Unsound {
+        /// The host.
+        host: String,
+        /// The bundle.
+        bundle: PathBuf,
+        /// What is wrong with it.
+        source: std::io::Error,
+    },
     /// A bundle cannot be read.
     #[error(transparent)]
     Layout(#[from] bundle::LayoutError),
@@ -116,6 +126,42 @@ pub enum Error {
     /// Writing a local file.
     #[error(transparent)]
     Host(#[from] host::Error),
+}
+
+impl Error {
+    /// The same, where what could not be read here is a bundle.
+    pub(crate) fn of_bundle(self, host: &str, bundle: PathBuf) -> Self {
+        match self {
+            Self::Ssh(ssh::Error::Input { source, .. }) => Self::Unsound {
+                host: host.to_owned(),
+                bundle,
+                source,
+            },
+            other => other,
+        }
+    }
+
+    /// The same, where a program of a host's is called by `words` instead of by its path and all its arguments.
+    pub(crate) fn of_call(error: ssh::Error, words: String) -> Self {
+        Self::Ssh(match error {
+            ssh::Error::Lost { host, cause, .. } => ssh::Error::Lost {
+                host,
+                program: words,
+                cause,
+            },
+            ssh::Error::Timeout { host, limit, .. } => ssh::Error::Timeout {
+                host,
+                program: words,
+                limit,
+            },
+            ssh::Error::Input { host, source, .. } => ssh::Error::Input {
+                host,
+                program: words,
+                source,
+            },
+            other => other,
+        })
+    }
 }
 
 /// A check that failed, and where.
@@ -253,6 +299,10 @@ impl Explain for Error {
             Self::NotInBundle { .. } => {
                 vec!["make a bundle that holds these versions: `cctl bundle create`".to_owned()]
             }
+            Self::Unsound { bundle, .. } => vec![format!(
+                "see what is wrong with it by `cctl bundle verify {}`, and carry it over again",
+                bundle.display()
+            )],
             Self::NoBundle(_) => vec!["name the bundle: --bundle FILE".to_owned()],
             Self::Several(failures) | Self::Partial { failures, .. } => {
                 let mut hints: Vec<String> = Vec::new();

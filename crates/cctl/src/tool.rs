@@ -112,20 +112,19 @@ pub(crate) fn run_raw<'i>(
     let mut told = false;
     loop {
         let (mut causes, mut hints) = (Vec::new(), Vec::new());
-        let output =
-            remote.connection.run(
-                &ssh_call,
-                &mut *input(),
-                &mut |line| match serde_json::from_str(line) {
-                    Ok(Event::Error {
-                        causes: c,
-                        hints: h,
-                    }) => (causes, hints) = (c, h),
-                    Ok(event) => hear(event),
-                    // What is no event of ours: a crash, a warning of the loader's.
-                    Err(_) => {}
-                },
-            )?;
+        let mut listen = |line: &str| match serde_json::from_str(line) {
+            Ok(Event::Error {
+                causes: c,
+                hints: h,
+            }) => (causes, hints) = (c, h),
+            Ok(event) => hear(event),
+            // What is no event of ours: a crash, a warning of the loader's.
+            Err(_) => {}
+        };
+        let output = remote
+            .connection
+            .run(&ssh_call, &mut *input(), &mut listen)
+            .map_err(|error| Error::of_call(error, call.words()))?;
         if output.success() {
             return Ok(output.stdout);
         }

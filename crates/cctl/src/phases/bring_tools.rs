@@ -130,7 +130,8 @@ fn send(remote: &Remote, artifacts: &Artifacts, name: &'static str) -> Result<()
     .within(SEND_LIMIT);
     let output = remote
         .connection
-        .run(&write, &mut Whole(&mut reader), &mut |_| {})?;
+        .run(&write, &mut Whole(&mut reader), &mut |_| {})
+        .map_err(|error| Error::Ssh(error).of_bundle(&remote.label, artifacts.path()))?;
     if !output.success() {
         return Err(Error::Ssh(ssh::Error::Failed {
             host: remote.label.clone(),

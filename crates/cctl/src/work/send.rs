@@ -108,7 +108,8 @@ fn send(
             },
             hear,
         )
-    })?;
+    })
+    .map_err(|error| error.of_bundle(&remote.label, artifacts.path()))?;
     Ok(Outcome {
         note: Some(format!("{} MB", bytes.div_ceil(1_000_000))),
         ..Outcome::default()

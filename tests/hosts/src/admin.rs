@@ -1,5 +1,7 @@
 //! An admin's machine: a folder with a cluster's files, and the commands typed there, inside the lab's network.
 
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -17,6 +19,15 @@ pub struct Admin<'l> {
     lab: &'l Lab,
     equipment: Equipment,
     folder: PathBuf,
+}
+
+/// What becomes of a program that is listened to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// It goes on.
+    GoOn,
+    /// It is killed at once.
+    Kill,
 }
 
 /// How long the API did not answer.
@@ -197,6 +208,108 @@ impl<'l> Admin<'l> {
         })?)
     }
 
+    /// What `cctl WORDS -o json` prints.
+    ///
+    /// # Errors
+    /// It fails or prints no JSON.
+    pub fn told<'a>(&self, words: impl IntoIterator<Item = &'a str>) -> Result<Value, Error> {
+        let words: Vec<&str> = words.into_iter().chain(["--output", "json"]).collect();
+        let text = self.cctl(words.iter().copied()).text()?;
+        serde_json::from_str(&text).map_err(|_| Error::Printed {
+            argv: format!("cctl {}", words.join(" ")),
+            text,
+        })
+    }
+
+    /// `cctl` with these words, its progress heard: `hear` gets each event as it comes, and may have the program killed
+    /// (SIGKILL) right there; its exit code is 137 then.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn listen(
+        &self,
+        words: &[String],
+        mut hear: impl FnMut(&Value) -> Next,
+    ) -> Result<Output, Error> {
+        let error = |source| Error::File {
+            action: "run",
+            path: self.equipment.tool("cctl"),
+            source,
+        };
+        let words = words.iter().map(String::as_str);
+        let mut child = self.cctl(words.chain(["--output", "json"])).spawn()?;
+        drop(child.stdin.take());
+        let stdout = child.stdout.take();
+        // It prints its one result at the end: less than a pipe holds.
+        let mut said = String::new();
+        if let Some(stderr) = child.stderr.take() {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                let event: Value = serde_json::from_str(&line).unwrap_or_default();
+                said += &format!("{line}\n");
+                if hear(&event) == Next::Kill {
+                    child.kill().map_err(error)?;
+                    break;
+                }
+            }
+        }
+        let status = child.wait().map_err(error)?;
+        let mut printed = Vec::new();
+        if let Some(mut stdout) = stdout {
+            stdout.read_to_end(&mut printed).map_err(error)?;
+        }
+        let signal = status.signal().unwrap_or(0);
+        Ok(Output {
+            code: status.code().unwrap_or(128 + signal),
+            stdout: printed,
+            stderr: said.into_bytes(),
+        })
+    }
+
+    /// Shows that the whole cluster is healthy, as `cctl` and Kubernetes see it: these hosts as its nodes, and this many
+    /// voting members.
+    ///
+    /// # Errors
+    /// It is not, not in time, or has other machines.
+    pub fn check_healthy(
+        &self,
+        hosts: &[Host],
+        members: usize,
+        limit: Duration,
+    ) -> Result<(), Error> {
+        let start = Instant::now();
+        self.wait_ready(hosts.len(), limit)?;
+        let mut names: Vec<&str> = hosts.iter().map(Host::name).collect();
+        names.sort_unstable();
+        let well = |status: &Value| {
+            let machines = status["machines"].as_array().cloned().unwrap_or_default();
+            let mut found: Vec<&str> = machines
+                .iter()
+                .filter_map(|machine| machine["name"].as_str())
+                .collect();
+            found.sort_unstable();
+            let voters = status["etcd"].as_array().cloned().unwrap_or_default();
+            let votes = |member: &Value| member["healthy"] == true && member["learner"] == false;
+            status["healthy"] == true
+                && found == names
+                && voters.len() == members
+                && voters.iter().all(votes)
+        };
+        // A host that came back is a Ready node in Kubernetes' memory for a while, whatever runs on it.
+        loop {
+            let output = self.cctl(["status", "--output", "json"]).output()?;
+            if well(&serde_json::from_slice(&output.stdout).unwrap_or_default()) {
+                return self.wait_ready(hosts.len(), limit);
+            }
+            if start.elapsed() > limit {
+                return Err(Error::Printed {
+                    argv: "cctl status".to_owned(),
+                    text: format!("{}\n{}", output.text(), output.error_text()),
+                });
+            }
+            std::thread::sleep(Duration::from_millis(500));
+        }
+    }
+
     /// The host that holds the control planes' common address, if one does.
     ///
     /// # Errors
@@ -258,7 +371,7 @@ impl<'l> Admin<'l> {
 }
 
 /// Names of the items of a list and whether each is Ready.
-fn ready(list: &Value) -> Vec<(String, bool)> {
+pub(crate) fn ready(list: &Value) -> Vec<(String, bool)> {
     let items = list["items"].as_array().cloned().unwrap_or_default();
     let is_ready = |item: &Value| {
         let conditions = item["status"]["conditions"]

@@ -53,6 +53,24 @@ impl Listing {
         Ok(Self(text.lines().filter_map(entry).collect()))
     }
 
+    /// With the digests of all files besides that lie below these folders, as far as those are there.
+    ///
+    /// # Errors
+    /// The host is off.
+    pub fn with_digests(mut self, host: &Host, folders: &[&str]) -> Result<Self, Error> {
+        let there = folders.iter().copied().filter(|f| self.0.contains_key(*f));
+        let find = ["find"].into_iter().chain(there);
+        let words = ["-xdev", "-type", "f", "-exec", "sha256sum", "--", "{}", "+"];
+        let text = host.nsexec(find.chain(words))?.text()?;
+        for (digest, path) in text.lines().filter_map(|line| line.split_once("  ")) {
+            if let Some(facts) = self.0.get_mut(path) {
+                facts.push(' ');
+                facts.push_str(digest);
+            }
+        }
+        Ok(self)
+    }
+
     /// Without the paths that begin with one of these.
     #[must_use]
     pub fn without(mut self, prefixes: &[&str]) -> Self {

@@ -17,6 +17,9 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// Clocks that differ by more make certificates and leases fail.
 const CLOCK_LIMIT: u64 = 5_000;
 
+/// What of a host no other host may have.
+type Values = fn(&NodeFacts) -> Vec<String>;
+
 /// The node tools' checks on all hosts that they have not set up yet.
 ///
 /// # Errors
@@ -145,7 +148,7 @@ pub(crate) fn check(
             });
         }
     };
-    let several: [(&str, &str, fn(&NodeFacts) -> Vec<String>); 4] = [
+    let several: [(&str, &str, Values); 4] = [
         (
             "unique-machine-id",
             "give each its own: remove /etc/machine-id and run systemd-machine-id-setup",

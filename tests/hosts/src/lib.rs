@@ -18,6 +18,7 @@ mod load;
 mod members;
 mod nodes;
 mod sweep;
+mod watch;
 mod web;
 
 pub use admin::{Admin, Next, Outage};
@@ -30,4 +31,5 @@ pub use load::{Load, Written};
 pub use members::{ETCDADM, MemberLine, Members, client_url, peer_url, side_by_side};
 pub use nodes::{NODE_FILE, NODEADM, Nodes};
 pub use sweep::Sweep;
+pub use watch::{Silence, silence};
 pub use web::Web;

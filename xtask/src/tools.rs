@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::Outcome;
-use crate::run::{Task, target};
+use crate::run::{Task, target, workspace};
 
 /// The tools, in the order in which they are built.
 pub(crate) const TOOLS: [&str; 3] = ["etcdadm", "nodeadm", "cctl"];
@@ -22,12 +22,24 @@ fn triple() -> &'static str {
     }
 }
 
+/// Static; and without unwind tables, a tenth of each program: a panic aborts, and names of functions are stripped
+/// anyway, so that no one could read a backtrace.
+fn flags() -> String {
+    let script = workspace().join("xtask/no-unwind-tables.ld");
+    [
+        "-Ctarget-feature=+crt-static",
+        &format!("-Clink-arg=-Wl,-T,{}", script.display()),
+        "-Clink-arg=-Wl,--no-eh-frame-hdr",
+    ]
+    .join("\u{1f}")
+}
+
 /// Builds them and says how large they are.
 pub(crate) fn build() -> Outcome<PathBuf> {
     Task::cargo()
         .args(["build", "--release", "--locked", "--target", triple()])
         .args(TOOLS.iter().flat_map(|tool| ["--package", tool]))
-        .env("RUSTFLAGS", "-C target-feature=+crt-static")
+        .env("CARGO_ENCODED_RUSTFLAGS", flags())
         .run()?;
     for tool in TOOLS {
         let size = folder().join(tool).metadata()?.len();

@@ -131,7 +131,15 @@ impl Base {
     /// # Errors
     /// The base cannot be made.
     pub fn ensure_in(cache: &Path) -> Result<Self, Error> {
-        let root = cache.join(format!("lab-base-{}", recipe_digest()));
+        Self::ensure_for(cache, &kernel_release())
+    }
+
+    /// As [`Base::ensure_in`], for a machine that runs this kernel (as `uname -r` names it).
+    ///
+    /// # Errors
+    /// The base cannot be made.
+    pub fn ensure_for(cache: &Path, kernel: &str) -> Result<Self, Error> {
+        let root = cache.join(format!("lab-base-{}", recipe_digest(kernel)));
         if root.is_dir() {
             return Ok(Self { root });
         }
@@ -141,7 +149,7 @@ impl Base {
         if !root.is_dir() {
             let beside = cache.join("lab-base.new");
             files::remove_tree(&beside)?;
-            build(&beside)?;
+            build(&beside, kernel)?;
             std::fs::rename(&beside, &root).map_err(Error::io("put in its place", &root))?;
         }
         Ok(Self { root })
@@ -177,10 +185,10 @@ fn cache_dir() -> Result<PathBuf, Error> {
 }
 
 /// A short name for the recipe: all that decides what the base looks like, this file, and the kernel for `modprobe`'s list.
-fn recipe_digest() -> String {
+fn recipe_digest(kernel: &str) -> String {
     let digest = Sha256::new()
         .chain_update(include_bytes!("base.rs"))
-        .chain_update(kernel_release())
+        .chain_update(kernel)
         .finalize();
     digest[..6]
         .iter()
@@ -195,7 +203,7 @@ fn kernel_release() -> String {
         .to_owned()
 }
 
-fn build(root: &Path) -> Result<(), Error> {
+fn build(root: &Path, kernel: &str) -> Result<(), Error> {
     let include = format!("--include={}", PACKAGES.join(","));
     Run::here([
         "mmdebstrap",
@@ -219,7 +227,7 @@ fn build(root: &Path) -> Result<(), Error> {
         &units.join("default.target"),
     )?;
 
-    modules(root)?;
+    modules(root, kernel)?;
 
     // Host keys and machine id belong to a host.
     for name in files::names(&at("etc/ssh"))? {
@@ -271,9 +279,8 @@ fn build(root: &Path) -> Result<(), Error> {
     chroot(root, &["install", "-d", "-m", "0700", "/root/.ssh"])
 }
 
-fn modules(root: &Path) -> Result<(), Error> {
-    let release = kernel_release();
-    let dir = root.join("lib/modules").join(&release);
+fn modules(root: &Path, kernel: &str) -> Result<(), Error> {
+    let dir = root.join("lib/modules").join(kernel);
     files::make_dir(&dir)?;
     let list: String = BUILTIN
         .iter()
@@ -282,7 +289,7 @@ fn modules(root: &Path) -> Result<(), Error> {
     files::write(&dir.join("modules.builtin"), list, 0o644)?;
     files::write(&dir.join("modules.builtin.modinfo"), "", 0o644)?;
     files::write(&dir.join("modules.order"), "", 0o644)?;
-    chroot(root, &["depmod", &release])
+    chroot(root, &["depmod", kernel])
 }
 
 fn chroot(root: &Path, argv: &[&str]) -> Result<(), Error> {
@@ -314,7 +321,9 @@ mod tests {
     #[test]
     fn a_base_that_is_there_is_not_made_again() {
         let cache = tempfile::tempdir().unwrap();
-        let root = cache.path().join(format!("lab-base-{}", recipe_digest()));
+        let root = cache
+            .path()
+            .join(format!("lab-base-{}", recipe_digest(&kernel_release())));
         std::fs::create_dir(&root).unwrap();
         std::fs::write(root.join("mark"), "").unwrap();
         assert_eq!(Base::ensure_in(cache.path()).unwrap().root(), root);

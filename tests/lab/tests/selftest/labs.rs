@@ -86,7 +86,10 @@ pub(crate) fn checkpoints(lab: Lab, base: &Base, temp: &Path) {
 #[test]
 #[ignore = "started by a_lab_does_what_it_says"]
 fn maker() {
-    let args = std::env::var("LAB_SELFTEST_MAKER").expect("only the walk starts this");
+    let Ok(args) = std::env::var("LAB_SELFTEST_MAKER") else {
+        // All ignored tests are run, this among them: then there is no walk that waits for a lab.
+        return;
+    };
     let [name, dir, fate] = args.split(' ').collect::<Vec<_>>()[..] else {
         panic!("{args}")
     };

@@ -39,6 +39,7 @@ pub(crate) fn main() -> Outcome {
     floors(&mut faults)?;
     alone(&mut faults)?;
     sources(&mut faults)?;
+    links(&mut faults)?;
     if faults.is_empty() {
         println!("tidy: floors, files and words are in order");
         return Ok(());
@@ -155,6 +156,31 @@ fn sources(faults: &mut Vec<String>) -> Outcome {
                         number + 1
                     ));
                 }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Links of pages to files of the tree lead somewhere.
+fn links(faults: &mut Vec<String>) -> Outcome {
+    for page in files(&workspace())? {
+        if page.extension().is_none_or(|extension| extension != "md") {
+            continue;
+        }
+        let text = std::fs::read_to_string(&page)?;
+        let targets = text
+            .split("](")
+            .skip(1)
+            .filter_map(|rest| rest.split(')').next());
+        for target in targets {
+            let path = target.split('#').next().unwrap_or_default();
+            let folder = page.parent().unwrap_or(&page);
+            if !target.contains("://") && !path.is_empty() && !folder.join(path).exists() {
+                faults.push(format!(
+                    "{}: links to {target}, which is not there",
+                    page.display()
+                ));
             }
         }
     }

@@ -83,6 +83,23 @@ pub enum Verb {
     /// Begin a new cluster with a snapshot's data and this host as its first member
     #[command(after_help = examples::RESTORE)]
     Restore(RestoreArgs),
+    /// Run another release of etcd as this host's member, in place
+    #[command(after_help = examples::UPGRADE)]
+    Upgrade(UpgradeArgs),
+    /// Bring back a cluster that lost its majority for good, from this host's member
+    #[command(after_help = examples::RECOVER)]
+    Recover {
+        /// What was lost.
+        #[command(subcommand)]
+        what: RecoverVerb,
+    },
+    /// Look at this host's certificates, or renew them
+    #[command(after_help = examples::CERTS)]
+    Certs {
+        /// What to do.
+        #[command(subcommand)]
+        what: CertsVerb,
+    },
     /// Print the configuration that init or join would use, with all that is not said filled in
     #[command(after_help = examples::CONFIG)]
     Config {
@@ -476,4 +493,62 @@ pub struct RestoreArgs {
     /// What the member is to be.
     #[command(flatten)]
     pub member: MemberArgs,
+}
+
+/// `recover …`.
+#[derive(Debug, Subcommand)]
+pub enum RecoverVerb {
+    /// The majority is lost for good, this host's member has its data: a new cluster of what it knew to be agreed on
+    Quorum(RecoverArgs),
+}
+
+/// Arguments of `recover quorum`.
+#[derive(Debug, Args)]
+pub struct RecoverArgs {
+    /// Although another member that can be reached has newer data
+    #[arg(long)]
+    pub force: bool,
+    /// Print what would be changed, and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// `certs …`.
+#[derive(Debug, Subcommand)]
+pub enum CertsVerb {
+    /// Print what is wrong with which certificate, and how long they last; exits with 1 unless all are right
+    Check {
+        /// So many days must be left
+        #[arg(long, default_value_t = 30)]
+        days: i64,
+    },
+    /// Issue certificates anew that end soon or do not name this member as it is; nothing is stopped
+    Renew {
+        /// All of them
+        #[arg(long)]
+        all: bool,
+        /// Those that have fewer days left
+        #[arg(long, default_value_t = 120, conflicts_with = "all")]
+        days: i64,
+        /// Print what would be changed, and change nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
+}
+
+/// Arguments of `upgrade`.
+#[derive(Debug, Args)]
+pub struct UpgradeArgs {
+    /// The release: a later patch, or the next minor
+    #[arg(long, value_name = "VERSION")]
+    pub version: Version,
+    /// Where it comes from, if it is not on this host
+    #[arg(long, value_name = "URL")]
+    pub release_url: Option<String>,
+    /// The cluster may stand still meanwhile
+    #[arg(long)]
+    pub interrupt: bool,
+    /// How.
+    #[command(flatten)]
+    pub change: ChangeArgs,
 }

@@ -312,6 +312,31 @@ pub enum Error {
         /// What the clock would lift it to.
         clock: i64,
     },
+    /// An upgrade that etcd cannot make, or not yet.
+    #[error("{0}")]
+    NoUpgrade(String),
+    /// To recover a cluster that needs none.
+    #[error("a majority serves: {members}")]
+    StillServes {
+        /// The members.
+        members: String,
+    },
+    /// Another member that can be reached has more.
+    #[error("{member} has newer data: its log goes up to entry {theirs}, this host's to {own}")]
+    Newer {
+        /// The other member.
+        member: String,
+        /// Its last entry.
+        theirs: u64,
+        /// Ours.
+        own: u64,
+    },
+    /// To recover a member's data, and there is none.
+    #[error("{data_dir} holds no member's data")]
+    NoData {
+        /// The data directory.
+        data_dir: PathBuf,
+    },
     /// To restore where a cluster serves.
     #[error("this host's member belongs to a cluster that serves: {members}")]
     Serves {
@@ -399,6 +424,13 @@ impl Explain for Error {
             Self::Removed { .. } => one("run `etcdadm reset` first: it sets the data aside"),
             Self::LostData { .. } => one(
                 "remove the member from the cluster (`etcdadm member remove` on a member), then run this again",
+            ),
+            Self::StillServes { .. } => one(
+                "there is nothing to recover: a dead member is removed by `etcdadm member remove`",
+            ),
+            Self::Newer { .. } => one("run this on that member's host, or add --force"),
+            Self::NoData { .. } => one(
+                "run this on the host of a member that has its data, or restore a snapshot: `etcdadm restore`",
             ),
             Self::ClockBack { .. } => one("set this host's clock right"),
             Self::Serves { .. } => one(

@@ -84,3 +84,19 @@ Examples:
   etcdadm restore /root/etcd.capsule --name d --bind-address 10.0.0.4
   etcdadm restore /root/etcd.db --etcd-version v3.6.16
   etcdadm restore /root/etcd.capsule --dry-run";
+
+pub(crate) const RECOVER: &str = "\
+Examples:
+  etcdadm recover quorum --dry-run
+  etcdadm recover quorum                         then `etcdadm join` on the other hosts";
+
+pub(crate) const CERTS: &str = "\
+Examples:
+  etcdadm certs check --days 60
+  etcdadm certs renew                            those that have fewer than 120 days left
+  etcdadm certs renew --all";
+
+pub(crate) const UPGRADE: &str = "\
+Examples:
+  etcdadm upgrade --version v3.7.3               on one host after the other
+  etcdadm upgrade --version v3.7.3 --interrupt   a cluster of one";

@@ -29,7 +29,7 @@ pub(crate) fn phases<'a>(configuration: &Configuration) -> Vec<Box<dyn Phase<Mac
             begin,
         }),
         Box::new(FetchRelease(configuration)),
-        Box::new(InstallBinaries(configuration)),
+        Box::new(InstallBinaries::new(configuration)),
         Box::new(IssueCertificates {
             configuration,
             begin,

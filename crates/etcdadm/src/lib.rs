@@ -13,6 +13,7 @@
 
 mod arguments;
 mod capsule;
+mod certs;
 mod configuration;
 mod download;
 mod error;
@@ -30,6 +31,8 @@ pub mod paths;
 mod phases;
 mod proof;
 mod record;
+mod recover;
+mod recover_data;
 mod reset;
 mod restore;
 mod restore_data;
@@ -38,6 +41,7 @@ mod snapshot;
 mod start;
 mod status;
 mod survey;
+mod upgrade;
 mod verbs;
 mod verify;
 

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::Error;
 use crate::fetch::Fetch;
+use crate::recover_data::RecoverData;
 use crate::restore_data::RestoreData;
 use crate::save::Save;
 use crate::start::Start;
@@ -42,7 +43,9 @@ pub enum Change {
     Save(Save),
     /// A data directory made of a snapshot.
     Restore(RestoreData),
-    /// A data directory that was proven, moved to where it belongs; nothing may lie there.
+    /// A snapshot taken of a copy of a data directory.
+    Recover(RecoverData),
+    /// What was made elsewhere, moved to where it belongs; nothing may lie there.
     Place {
         /// Where it was made.
         from: PathBuf,
@@ -73,6 +76,7 @@ impl fmt::Display for Change {
             Self::Start(change) => change.fmt(f),
             Self::Save(change) => change.fmt(f),
             Self::Restore(change) => change.fmt(f),
+            Self::Recover(change) => change.fmt(f),
             Self::Place { from, to } => {
                 write!(f, "move {} to {}", from.display(), to.display())
             }
@@ -150,6 +154,7 @@ impl<'a> Effects for Machine<'a> {
                 let (path, to) = (from.clone(), to.clone());
                 Ok(self.host.apply(&host::Change::SetAside { path, to })?)
             }
+            Change::Recover(recover) => recover.apply(self.host, self.etcd, &mut self.note),
             Change::Restore(restore) => restore.apply(self.host, self.etcd, &mut self.note),
             Change::Install(install) if self.host.is_dry_run() => Ok(install.rehearse(self.host)?),
             Change::Install(install) => Ok(install.apply(self.host.root())?),

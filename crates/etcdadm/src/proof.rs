@@ -156,9 +156,14 @@ impl Proof {
         }
     }
 
-    fn failed(&self, what: String) -> Error {
+    /// What it has said.
+    pub(crate) fn log(&self) -> String {
         let text = std::fs::read(&self.log).unwrap_or_default();
-        let text = String::from_utf8_lossy(&text);
+        String::from_utf8_lossy(&text).into_owned()
+    }
+
+    fn failed(&self, what: String) -> Error {
+        let text = self.log();
         let lines: Vec<&str> = text.lines().collect();
         let log = lines[lines.len().saturating_sub(6)..].join("\n");
         Error::Proof { what, log }

@@ -38,7 +38,7 @@ pub(crate) fn phases<'c>(wanted: &Wanted<'c>, force: bool) -> Vec<AnyPhase<'c>> 
             begin,
         }),
         Box::new(FetchRelease(configuration)),
-        Box::new(InstallBinaries(configuration)),
+        Box::new(InstallBinaries::new(configuration)),
         Box::new(IssueCertificates {
             configuration,
             begin,

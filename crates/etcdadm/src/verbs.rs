@@ -1,7 +1,8 @@
 //! The verbs, one a file, each with its list of phases.
 
 use crate::{
-    download, examples, info, init, join, maintain, member, reset, restore, snapshot, status,
+    certs, download, examples, info, init, join, maintain, member, recover, reset, restore,
+    snapshot, status, upgrade,
 };
 use std::path::Path;
 use std::time::SystemTime;
@@ -12,7 +13,7 @@ use cli::{Context, Tool};
 use etcd::{Client, Cluster, Observe, Picture};
 use host::{Host, Inspect, Local, Overlay, Phase};
 
-use crate::arguments::{Arguments, ConfigVerb, MemberArgs, ReachArgs, Verb};
+use crate::arguments::{Arguments, ConfigVerb, MemberArgs, ReachArgs, RecoverVerb, Verb};
 use crate::configuration::endpoint_url;
 use crate::machine::Note;
 use crate::survey::Reach;
@@ -31,6 +32,11 @@ pub(crate) fn run(context: &mut Context, arguments: &Arguments) -> Result<(), cl
         Verb::Alarm { what } => maintain::alarm(context, &arguments.root, what),
         Verb::Snapshot { what } => snapshot::run(context, &arguments.root, what),
         Verb::Restore(args) => restore::run(context, &arguments.root, args),
+        Verb::Upgrade(args) => upgrade::run(context, &arguments.root, args),
+        Verb::Recover {
+            what: RecoverVerb::Quorum(args),
+        } => recover::run(context, &arguments.root, args),
+        Verb::Certs { what } => certs::run(context, &arguments.root, what),
         Verb::Maintain(args) => maintain::run(context, &arguments.root, args),
         Verb::Config {
             what: ConfigVerb::Print(args),
@@ -218,13 +224,18 @@ pub(crate) fn token() -> Result<String, Error> {
 
 /// What is known of this host, by its record; by the environment that an older tool wrote; else nothing.
 pub(crate) fn recorded(root: &Path) -> Result<Configuration, Error> {
+    recorded_for(root, String::new())
+}
+
+/// The same, with the token that a new cluster gets.
+pub(crate) fn recorded_for(root: &Path, token: String) -> Result<Configuration, Error> {
     let seen = Local::new(root);
     let record = Record::read(&seen)?.map(|record| record.configuration);
     let document = match record {
         Some(document) => document,
         None => older::configuration(&seen)?.ok_or(Error::NoMember)?,
     };
-    Configuration::resolve(document, Default::default(), &seen, String::new())
+    Configuration::resolve(document, Default::default(), &seen, token)
 }
 
 /// The member as the cluster sees it.

@@ -12,7 +12,31 @@ use crate::{Change, Configuration, Error, Machine, View, paths};
 pub(crate) const PROGRAMS: [&str; 3] = ["etcd", "etcdctl", "etcdutl"];
 
 /// Installs etcd's programs.
-pub(crate) struct InstallBinaries<'c>(pub(crate) &'c Configuration);
+pub(crate) struct InstallBinaries<'c> {
+    configuration: &'c Configuration,
+    /// Whether another release may be replaced.
+    upgrade: bool,
+}
+
+impl<'c> InstallBinaries<'c> {
+    /// Where a member that has data keeps its release.
+    pub(crate) fn new(configuration: &'c Configuration) -> Self {
+        let upgrade = false;
+        Self {
+            configuration,
+            upgrade,
+        }
+    }
+
+    /// Where another release is replaced.
+    pub(crate) fn over(configuration: &'c Configuration) -> Self {
+        let upgrade = true;
+        Self {
+            configuration,
+            upgrade,
+        }
+    }
+}
 
 impl<'a> Phase<Machine<'a>> for InstallBinaries<'_> {
     fn name(&self) -> &'static str {
@@ -24,7 +48,7 @@ impl<'a> Phase<Machine<'a>> for InstallBinaries<'_> {
     }
 
     fn plan(&self, seen: &(dyn View + 'a)) -> Result<Vec<Change>, Error> {
-        let (host, configuration) = (seen.host(), self.0);
+        let (host, configuration) = (seen.host(), self.configuration);
         let component = format!("etcd {}", configuration.version);
         let targets = PROGRAMS.map(|program| configuration.install_dir().join(program));
         let receipt = Receipt::read(host, Path::new(paths::RECEIPT))?;
@@ -37,8 +61,13 @@ impl<'a> Phase<Machine<'a>> for InstallBinaries<'_> {
         {
             return Ok(Vec::new());
         }
-        self.same_release(seen, receipt.as_ref())?;
+        if !self.upgrade {
+            self.same_release(seen, receipt.as_ref())?;
+        }
         let mut plan = folder(host, configuration.install_dir(), 0o755)?;
+        if self.upgrade {
+            plan.extend(self.keep(seen, receipt.as_ref())?);
+        }
         let store = Store::new(host.root());
         let version = configuration.version;
         let stored = store.component(host, "etcd", &version.to_string(), configuration.arch)?;
@@ -73,9 +102,30 @@ impl<'a> Phase<Machine<'a>> for InstallBinaries<'_> {
 }
 
 impl InstallBinaries<'_> {
+    /// The programs that are replaced, beside themselves: the way back, where etcd has one.
+    fn keep(&self, seen: &dyn View, receipt: Option<&Receipt>) -> Result<Vec<Change>, Error> {
+        let Some(receipt) = receipt else {
+            return Ok(Vec::new());
+        };
+        let version = receipt.component.trim_start_matches("etcd ").to_owned();
+        let mut plan = Vec::new();
+        for program in PROGRAMS {
+            let from = self.configuration.install_dir().join(program);
+            let to = from.with_file_name(format!("{program}.{version}"));
+            if seen.host().stat(&from)?.is_none() || seen.host().stat(&to)?.is_some() {
+                continue;
+            }
+            let text = |path: &Path| path.to_string_lossy().into_owned();
+            let words = ["-p".to_owned(), "--".to_owned(), text(&from), text(&to)];
+            let copy = host::Run::new("cp", words).making(host::Condition::Exists(to));
+            plan.push(host::Change::Run(copy).into());
+        }
+        Ok(plan)
+    }
+
     /// A member that has data keeps its release: another one is an upgrade, which this is not.
     fn same_release(&self, seen: &dyn View, receipt: Option<&Receipt>) -> Result<(), Error> {
-        let (host, configuration) = (seen.host(), self.0);
+        let (host, configuration) = (seen.host(), self.configuration);
         let wanted = configuration.version;
         if !configuration.has_data(host)? {
             return Ok(());

@@ -225,7 +225,7 @@ fn mode(name: &str) -> u32 {
 }
 
 /// A verdict, as the end of a sentence that begins with the file's name.
-fn words(verdict: &Verdict) -> String {
+pub(crate) fn words(verdict: &Verdict) -> String {
     match verdict {
         Verdict::Right { days_left } => format!("is right for {days_left} days"),
         Verdict::Missing => "or its key is missing".to_owned(),

@@ -14,6 +14,8 @@ pub(crate) struct SaveSnapshot<'c> {
     reach: Reach<'c>,
     to: Option<PathBuf>,
     raw: bool,
+    /// One that is there is as good: it was taken by a run that was cut off.
+    once: bool,
     /// There is no telling from the outside that this run took one.
     taken: Cell<bool>,
 }
@@ -26,7 +28,17 @@ impl<'c> SaveSnapshot<'c> {
             reach,
             to,
             raw,
+            once: false,
             taken,
+        }
+    }
+
+    /// Into this file, unless it is there: before the member is upgraded.
+    pub(crate) fn once(reach: Reach<'c>, to: PathBuf) -> Self {
+        let once = true;
+        Self {
+            once,
+            ..Self::new(reach, Some(to), false)
         }
     }
 }
@@ -47,7 +59,19 @@ impl<'a> Phase<Machine<'a>> for SaveSnapshot<'_> {
         if let Some(path) = &self.to
             && seen.host().stat(path)?.is_some()
         {
+            if self.once {
+                return Ok(Vec::new());
+            }
             return Err(Error::SnapshotInTheWay { path: path.clone() });
+        }
+        if self.once {
+            // Where the member runs the release already, nothing is ahead that the snapshot would be for.
+            let configuration = self.reach.configuration;
+            let credentials = self.reach.credentials(seen)?;
+            let own = seen.etcd().status(&configuration.local_url(), &credentials);
+            if own.is_ok_and(|own| own.version == configuration.version.bare()) {
+                return Ok(Vec::new());
+            }
         }
         let survey = self.reach.survey(seen)?;
         let named = self.reach.endpoints.first();

@@ -6,8 +6,10 @@ mod checks;
 mod cluster;
 mod init;
 mod join;
+mod recover;
 mod reset;
 mod restore;
+mod upgrade;
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -261,6 +261,60 @@ fn a_snapshot_is_taken_and_proven_and_a_damaged_one_is_told() {
     assert_eq!(running.unwrap().text().unwrap(), "1");
 }
 
+#[test]
+#[ignore = "whole hosts: run by `cargo xtask test`"]
+fn certificates_are_renewed_while_the_cluster_is_written_to() {
+    let ground = Ground::new("certs", 3);
+    let members = ground.members(NEWEST);
+    let hosts = ground.hosts.as_slice();
+    members.equip_all(hosts).unwrap();
+    members.form(hosts).unwrap();
+    let run = |host: &Host, words: &[&str]| {
+        let run = members.etcdadm(host, words.iter().copied());
+        timed(&words.join(" "), || run.output().unwrap())
+    };
+    let started = |host: &Host| {
+        let words = ["systemctl", "show", "etcd.service", "--property=MainPID"];
+        host.nsexec(words).unwrap().text().unwrap()
+    };
+    let before: Vec<String> = hosts.iter().map(started).collect();
+    let serial = "/etc/etcd/pki/server.crt";
+    let old = hosts[0].read(serial).unwrap();
+    let ((), written) = members
+        .under_load(hosts, |_| {
+            for host in hosts {
+                assert!(run(host, &["certs", "check"]).success());
+                assert_eq!(run(host, &["certs", "renew"]).text(), "nothing to change");
+                let renewed = run(host, &["certs", "renew", "--all"]);
+                assert!(renewed.success(), "{}", renewed.error_text());
+                assert_eq!(renewed.text().lines().count(), 4, "{}", renewed.text());
+            }
+            // A name that is new is followed.
+            let host = &hosts[0];
+            let record = "/var/lib/etcdadm/member.json";
+            let text = host.read(record).unwrap();
+            let mut record_of: Value = serde_json::from_str(&text).unwrap();
+            record_of["configuration"]["extraSans"] = serde_json::json!(["etcd.example.org"]);
+            host.write(record, record_of.to_string(), 0o644).unwrap();
+            let check = run(host, &["certs", "check"]);
+            assert!(
+                check.code == 1 && check.text().contains("does not name etcd.example.org"),
+                "{}",
+                check.text()
+            );
+            let renewed = run(host, &["certs", "renew"]).text();
+            assert!(renewed.contains("/etc/etcd/pki/server.crt"), "{renewed}");
+            assert!(run(host, &["certs", "check"]).success());
+            assert_eq!(status(&members, host).0, 0);
+        })
+        .unwrap();
+    assert!(written.refused.is_empty(), "{:?}", written.refused);
+    assert!(written.acknowledged.len() > 20);
+    assert_ne!(hosts[0].read(serial).unwrap(), old);
+    let after: Vec<String> = hosts.iter().map(started).collect();
+    assert_eq!(after, before, "nothing was restarted");
+}
+
 /// What `etcdadm status` on a host says, and how it ends.
 fn status(members: &Members<'_>, host: &Host) -> (i32, Value) {
     let output = members.etcdadm(host, ["status", "--output", "json"]);

@@ -14,6 +14,7 @@ mod recovered;
 mod refused;
 mod removed;
 mod three;
+mod upgraded;
 
 use std::time::Instant;
 

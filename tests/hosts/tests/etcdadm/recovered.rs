@@ -1,7 +1,9 @@
 //! Data brought back from a snapshot: onto other hosts when all are lost, and onto the same one.
 
+use std::time::Duration;
+
 use hosts::Members;
-use lab::Host;
+use lab::{Host, wait_until};
 
 use crate::{Ground, NEWEST, OLDEST, timed};
 
@@ -72,8 +74,12 @@ fn lost_and_restored(version: &str, lab: &str) {
     let again = run(&new[0], &["restore", CAPSULE]);
     assert_eq!(revision(&members, &new[0]), now, "{again}");
     old[0].boot().unwrap();
-    let unit = ["systemctl", "start", "--no-block", "etcd.service"];
-    old[0].exec(unit).check().unwrap();
+    old[0].wait_ssh().unwrap();
+    let runs = ["pgrep", "--exact", "etcd"];
+    wait_until("the old member to run", Duration::from_secs(20), || {
+        Ok(old[0].nsexec(runs)?.output()?.success())
+    })
+    .unwrap();
     members.check_healthy(new).unwrap();
     assert_eq!(members.list(&new[0]).unwrap().len(), 2);
 }
@@ -125,6 +131,86 @@ fn a_member_is_restored_in_place_and_its_data_is_kept() {
     assert_eq!(aside.lines().count(), 1, "{aside}");
     let kept = members.read_data_dir(host, &aside, "key").unwrap();
     assert_eq!(kept, "after");
+}
+
+#[test]
+#[ignore = "whole hosts: run by `cargo xtask test`"]
+fn a_cluster_that_lost_its_majority_goes_on_from_one_member() {
+    let ground = Ground::new("quorum", 4);
+    let members = ground.members(NEWEST);
+    let hosts = ground.hosts.as_slice();
+    members.equip_all(hosts).unwrap();
+    let (old, new) = hosts.split_at(3);
+    members.form(old).unwrap();
+    members.share_authority(&old[0], new).unwrap();
+    let survivor = &old[2..];
+    let run = |words: &[&str]| {
+        let run = members.etcdadm(&survivor[0], words.iter().copied());
+        timed(&words.join(" "), || run.output().unwrap())
+    };
+    for number in 0..40 {
+        put(&members, old, &format!("key-{number}"), "x");
+    }
+    let seen = revision(&members, &survivor[0]);
+
+    // While a majority serves, nothing is done.
+    old[0].power_loss().unwrap();
+    wait_until("two of three to serve", Duration::from_secs(20), || {
+        Ok(members.etcdctl(&old[1..], ["get", "x"]).output()?.success())
+    })
+    .unwrap();
+    let refused = run(&["recover", "quorum"]);
+    assert!(
+        refused.code == 1 && refused.error_text().contains("a majority serves: "),
+        "{}",
+        refused.error_text()
+    );
+
+    old[1].power_loss().unwrap();
+    // What is there is told, and what is not.
+    let status = run(&["status"]);
+    assert_eq!(status.code, 1);
+    assert!(
+        status
+            .text()
+            .contains("nothing can be written: 3 voters, of which 0 serve"),
+        "{}\n{}",
+        status.text(),
+        status.error_text()
+    );
+    let planned = run(&["recover", "quorum", "--dry-run"]);
+    assert!(planned.success(), "{}", planned.error_text());
+    println!("{}", planned.text());
+    let recovered = run(&["recover", "quorum"]);
+    assert!(recovered.success(), "{}", recovered.error_text());
+    println!("{}", recovered.error_text());
+
+    let keys = ["get", "--prefix", "key-", "--keys-only"];
+    let keys = members.etcdctl(survivor, keys).text().unwrap();
+    let keys = keys.lines().filter(|line| !line.is_empty()).count();
+    assert_eq!(keys, 40, "no write that was known is lost");
+    assert!(revision(&members, &survivor[0]) > seen + 1_000_000_000);
+    members.join(&new[0], &survivor[0]).check().unwrap();
+    members.check_healthy(&hosts[2..]).unwrap();
+    let again = run(&["recover", "quorum"]);
+    assert!(again.error_text().contains("a majority serves: "));
+    // What it had is kept, and the capsule that was made of it.
+    let find = ["find", "/var/lib", "-maxdepth", "1", "-name", "etcd.*"];
+    let mut kept: Vec<String> = survivor[0]
+        .exec(find)
+        .text()
+        .unwrap()
+        .lines()
+        .map(|line| line.split("-20").next().unwrap_or_default().to_owned())
+        .collect();
+    kept.sort();
+    assert_eq!(
+        kept,
+        [
+            "/var/lib/etcd.recovered.capsule.set-aside",
+            "/var/lib/etcd.set-aside"
+        ]
+    );
 }
 
 fn put(members: &Members<'_>, hosts: &[Host], key: &str, value: &str) {

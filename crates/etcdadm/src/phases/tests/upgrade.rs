@@ -1,0 +1,115 @@
+//! Another release in place: the order of things, and what keeps it from being done.
+
+use super::*;
+use crate::survey::Reach;
+
+fn url(id: u64) -> String {
+    format!("https://10.77.0.{}:2379", 10 + id)
+}
+
+/// h1, this host, h2 and h3, all of this release; h1 leads.
+fn three(version: &str) -> World {
+    let mut world = World::beside_a_cluster();
+    let of = |world: &World, url: &str, id| {
+        let status = MemberStatus {
+            id,
+            leader: 1,
+            version: version.into(),
+            revision: 9,
+            ..MemberStatus::default()
+        };
+        world.etcd.set_status(url, status);
+        world.etcd.set_healthy(url);
+    };
+    of(&world, &url(2), 2);
+    let archive = format!("etcd-v{version}-linux-amd64.tar.gz");
+    world.put(
+        format!("/var/cache/etcdadm/etcd/v{version}/{archive}"),
+        0o644,
+        "release",
+    );
+    let document = EtcdConfiguration {
+        version: Some(format!("v{version}").parse().unwrap()),
+        ..joining()
+    };
+    let configuration = world.configure(document);
+    world.join(&configuration).unwrap();
+    world.data();
+    let list = [
+        member(1, "h1", 11),
+        member(2, "h2", 12),
+        member(3, "h3", 13),
+    ];
+    world.etcd.set_membership(membership(&list));
+    for id in [1, 3] {
+        of(&world, &url(id), id);
+    }
+    of(&world, &configuration.local_url(), 1);
+    world
+}
+
+fn upgrade(world: &mut World, version: &str) -> Result<String, String> {
+    let mut document = Record::read(&world.host).unwrap().unwrap().configuration;
+    document.version = Some(version.parse().unwrap());
+    let configuration = world.configure(document);
+    let reach = Reach {
+        configuration: &configuration,
+        endpoints: vec![url(2)],
+    };
+    world.walk(&crate::upgrade::phases(&reach, false))
+}
+
+#[test]
+fn a_snapshot_first_then_the_programs_and_leadership_goes_before_the_restart() {
+    let mut world = three("3.6.16");
+    insta::assert_snapshot!(upgrade(&mut world, "v3.7.3").unwrap(), @"
+    save-snapshot: take a snapshot of h2 into /var/lib/etcdadm/before-v3.7.3.capsule
+    record-member: write /var/lib/etcdadm/member.json (0644)
+    install-binaries: run cp -p -- /opt/bin/etcd /opt/bin/etcd.v3.6.16
+    install-binaries: run cp -p -- /opt/bin/etcdctl /opt/bin/etcdctl.v3.6.16
+    install-binaries: run cp -p -- /opt/bin/etcdutl /opt/bin/etcdutl.v3.6.16
+    install-binaries: install etcd v3.7.3: /opt/bin/etcd, /opt/bin/etcdctl, /opt/bin/etcdutl
+    upgrade-member: hand leadership to h2 (0000000000000002)
+    upgrade-member: restart etcd.service and wait until it is ready
+    ");
+}
+
+#[test]
+fn a_member_that_runs_it_already_is_left_alone() {
+    let mut world = three("3.7.3");
+    assert_eq!(upgrade(&mut world, "v3.7.3").unwrap(), "");
+}
+
+#[test]
+fn what_etcd_cannot_do_is_refused() {
+    let mut said = String::new();
+    for (from, to) in [
+        ("3.5.35", "v3.7.3"),
+        ("3.5.25", "v3.6.16"),
+        ("3.6.16", "v3.6.15"),
+    ] {
+        let error = upgrade(&mut three(from), to).unwrap_err();
+        said += &format!("{from} to {to}: {error}\n");
+    }
+    let mut world = three("3.6.16");
+    let list = [
+        member(1, "h1", 11),
+        member(2, "h2", 12),
+        member(3, "h3", 14),
+    ];
+    world.etcd.set_membership(membership(&list));
+    let before = world.host.listing();
+    let error = upgrade(&mut world, "v3.7.3").unwrap_err();
+    said += &format!("one is off: {error}\n");
+    assert_eq!(world.host.listing(), before);
+    let said = said.replace(
+        "phase check-upgrade stopped before it changed anything more: ",
+        "",
+    );
+    insta::assert_snapshot!(said, @"
+    3.5.35 to v3.7.3: h1 (0000000000000001) runs v3.5.35, and etcd goes one minor release at a time to v3.7.3
+    3.5.25 to v3.6.16: h1 (0000000000000001) runs v3.5.25: before 3.6, all members must run v3.5.26 or later, which mends a member list that 3.6 would misread
+    3.6.16 to v3.6.15: h1 (0000000000000001) runs v3.6.16 already, which is newer than v3.6.15
+    one is off: h3 (0000000000000003) does not serve: https://10.77.0.14:2379 cannot be reached: nobody is there
+    ");
+}

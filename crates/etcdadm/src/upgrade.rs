@@ -1,0 +1,79 @@
+//! `etcdadm upgrade`: another release of etcd as this host's member, in place, while the others serve.
+//!
+//! Run on one host after the other: each run refuses unless all others are well.
+
+use std::path::Path;
+
+use cli::Context;
+use host::Local;
+
+use crate::arguments::UpgradeArgs;
+use crate::phases::{
+    AwaitHealth, Begin, CheckUpgrade, FetchRelease, InstallBinaries, RecordMember, SaveSnapshot,
+    UpgradeMember, WriteConfiguration, WriteEtcdctl,
+};
+use crate::survey::Reach;
+use crate::verbs::{
+    AnyPhase, member_result, print_changes, print_member, reach, recorded, tool, with_machine,
+};
+use crate::{Configuration, paths};
+
+/// The phases, in order.
+pub(crate) fn phases<'c>(reach: &Reach<'c>, interrupt: bool) -> Vec<AnyPhase<'c>> {
+    let configuration = reach.configuration;
+    // How it began is in its data.
+    let begin = Begin::Join;
+    let before = format!("{}/before-{}.capsule", paths::FOLDER, configuration.version);
+    vec![
+        Box::new(CheckUpgrade {
+            reach: reach.clone(),
+            interrupt,
+        }),
+        Box::new(SaveSnapshot::once(reach.clone(), before.into())),
+        Box::new(FetchRelease(configuration)),
+        Box::new(RecordMember {
+            configuration,
+            begin,
+        }),
+        Box::new(InstallBinaries::over(configuration)),
+        Box::new(WriteConfiguration {
+            configuration,
+            begin,
+        }),
+        Box::new(WriteEtcdctl(configuration)),
+        Box::new(UpgradeMember::new(reach.clone())),
+        Box::new(AwaitHealth(configuration)),
+    ]
+}
+
+pub(crate) fn run(
+    context: &mut Context,
+    root: &Path,
+    args: &UpgradeArgs,
+) -> Result<(), cli::Error> {
+    let mut document = recorded(root)?.document;
+    document.version = Some(args.version);
+    document.release_url = args.release_url.clone().or(document.release_url);
+    let seen = Local::new(root);
+    let configuration = Configuration::resolve(document, Default::default(), &seen, String::new())?;
+    let reach = reach(&configuration, &args.change.reach)?;
+    let phases = phases(&reach, args.interrupt);
+    let (goal, dry_run) = ("etcdadm upgrade", args.change.dry_run);
+    let summary = with_machine(
+        context,
+        root,
+        &configuration,
+        dry_run,
+        |context, machine| {
+            let phases: Vec<_> = phases.iter().map(AsRef::as_ref).collect();
+            context.walk(&tool(root), goal, dry_run, machine, &phases)
+        },
+    )?;
+    if dry_run {
+        return print_changes(context, &summary);
+    }
+    print_member(
+        context,
+        &member_result(&seen, &configuration, summary.changes.len())?,
+    )
+}

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use cli::Context;
-use etcd::{Alarm, Client, Credentials, Member, MemberStatus, Observe};
+use etcd::{Alarm, Client, Credentials, Member, MemberStatus, Membership, Observe};
 use host::Local;
 use pki::Certificate;
 use serde::Serialize;
@@ -94,36 +94,26 @@ fn ask(
     credentials: &Credentials,
     now: SystemTime,
 ) -> Result<ClusterStatus, Error> {
-    let (list, trouble) = match Client::default().members(&reach.ask(), credentials) {
-        Ok(list) => (list, None),
-        // Without a majority nothing is sure, and just then somebody wants to know.
-        Err(error) => match Client::default().remembered(&reach.ask(), credentials) {
-            Ok(list) => (list, Some(error)),
-            Err(_) => return Err(error.into()),
-        },
-    };
-    let looked: Vec<(Seen, Option<i64>)> = std::thread::scope(|scope| {
-        // All at once: one that is down costs its timeout once, not once a member.
-        let look = |member| {
-            let client = Client::default();
-            let seen = Seen::of(&client, member, credentials);
-            let days = client
-                .probe(&seen.url(), credentials)
-                .ok()
-                .and_then(|probe| Certificate::from_der(&probe.certificate).ok())
-                .map(|certificate| certificate.days_left(now));
-            (seen, days)
-        };
-        let threads: Vec<_> = list
-            .members
-            .iter()
-            .map(|member| scope.spawn(move || look(member)))
-            .collect();
-        threads
-            .into_iter()
-            .map(|thread| thread.join().expect("asking a member does not panic"))
-            .collect()
+    // What a member remembers is there at once; whether a majority agrees may take as long as a call may take, so that is
+    // asked meanwhile.
+    let remembered = Client::default().remembered(&reach.ask(), credentials);
+    let (agreed, looked) = std::thread::scope(|scope| {
+        let agreed = scope.spawn(|| Client::default().members(&reach.ask(), credentials));
+        let looked = remembered.as_ref().ok();
+        let looked = looked.map(|list| look(list, credentials, now));
+        let agreed = agreed.join().expect("asking a member does not panic");
+        (agreed, looked)
     });
+    let (list, looked, trouble) = match (agreed, remembered, looked) {
+        (Ok(agreed), Ok(list), Some(looked)) if agreed == list => (list, looked, None),
+        (Ok(agreed), ..) => {
+            let looked = look(&agreed, credentials, now);
+            (agreed, looked, None)
+        }
+        // Without a majority nothing is sure, and just then somebody wants to know.
+        (Err(error), Ok(list), Some(looked)) => (list, looked, Some(error)),
+        (Err(error), ..) => return Err(error.into()),
+    };
     let serving: Vec<String> = looked
         .iter()
         .filter(|(seen, _)| seen.serves)
@@ -141,6 +131,31 @@ fn ask(
         status.warnings.insert(0, what);
     }
     Ok(status)
+}
+
+/// All members, asked at once: one that is down costs its timeout once, not once a member.
+fn look(list: &Membership, credentials: &Credentials, now: SystemTime) -> Vec<(Seen, Option<i64>)> {
+    let ask = |member| {
+        let client = Client::default();
+        let seen = Seen::of(&client, member, credentials);
+        let days = client
+            .probe(&seen.url(), credentials)
+            .ok()
+            .and_then(|probe| Certificate::from_der(&probe.certificate).ok())
+            .map(|certificate| certificate.days_left(now));
+        (seen, days)
+    };
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = list
+            .members
+            .iter()
+            .map(|member| scope.spawn(move || ask(member)))
+            .collect();
+        threads
+            .into_iter()
+            .map(|thread| thread.join().expect("asking a member does not panic"))
+            .collect()
+    })
 }
 
 fn judge(cluster_id: u64, looked: Vec<(Seen, Option<i64>)>, alarms: Vec<Alarm>) -> ClusterStatus {

@@ -80,6 +80,10 @@ impl CheckHost<'_> {
         if seen.root() != Path::new("/") || !facts::addresses(seen)?.contains(&own) {
             return Ok(None);
         }
+        // Where a member's data is replaced, its own etcd may still be what listens; a dry run cannot even stop it.
+        if self.begin == Begin::Restore && self.configuration.has_data(seen)? {
+            return Ok(None);
+        }
         let local = match own {
             IpAddr::V4(_) => IpAddr::from(Ipv4Addr::LOCALHOST),
             IpAddr::V6(_) => IpAddr::from(Ipv6Addr::LOCALHOST),

@@ -145,8 +145,12 @@ pub enum Error {
         peer_url: String,
     },
     /// The cluster knows the member, and its data is gone.
-    #[error("the cluster knows {member}, which has run before, but {data_dir} holds no data of it")]
+    #[error(
+        "the cluster knows {member}, which has run before, but {data_dir} holds no data of it; without it there would be {left}"
+    )]
     LostData {
+        /// The arithmetic.
+        left: String,
         /// The member.
         member: String,
         /// The data directory.
@@ -423,7 +427,7 @@ impl Explain for Error {
             }
             Self::Removed { .. } => one("run `etcdadm reset` first: it sets the data aside"),
             Self::LostData { .. } => one(
-                "remove the member from the cluster (`etcdadm member remove` on a member), then run this again",
+                "if its data lies on a disk that is not mounted, mount it; else bring the other members up first",
             ),
             Self::StillServes { .. } => one(
                 "there is nothing to recover: a dead member is removed by `etcdadm member remove`",

@@ -1,7 +1,7 @@
 //! This host in the member list, as a member that does not vote yet.
 //!
-//! What is already there decides: a member that was added and never started is ours if it has our peer URL; data without
-//! a member, or a member that has run without data, is nothing to go on from.
+//! What is already there decides: a member that was added and never started is ours if it has our peer URL; one that has
+//! run and lost its data is replaced; data without a member is nothing to go on from.
 
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use api::Version;
 use etcd::{Feature, Member, Waits};
 use host::Phase;
 
+use crate::survey::Reach;
 use crate::{Change, Configuration, Error, Machine, View};
 
 /// How long others that join at the same time are waited for.
@@ -55,12 +56,7 @@ impl<'a> Phase<Machine<'a>> for AddLearner<'_> {
             list.at_peer_url(&peer_url),
             configuration.has_data(seen.host())?,
         ) {
-            (Some(member), false) if member.started() => {
-                return Err(Error::LostData {
-                    member: member.to_string(),
-                    data_dir: data_dir(),
-                });
-            }
+            (Some(member), false) if member.started() => return self.give_up(seen, member),
             (None, true) => {
                 return Err(Error::Removed {
                     data_dir: data_dir(),
@@ -96,6 +92,37 @@ impl<'a> Phase<Machine<'a>> for AddLearner<'_> {
 }
 
 impl AddLearner<'_> {
+    /// A member that has run and whose data is gone cannot go on as who it was: it might have voted for what it no longer
+    /// knows. It is removed, and added again as one that knows nothing yet; where a majority is left without it.
+    fn give_up(&self, seen: &dyn View, member: &Member) -> Result<Vec<Change>, Error> {
+        let configuration = self.0;
+        let reach = Reach {
+            configuration,
+            endpoints: configuration.endpoints.clone(),
+        };
+        let survey = reach.survey(seen)?;
+        let left = survey.quorum_without(member.id);
+        let runs = survey.find(&etcd::hex_id(member.id))?;
+        if runs.is_some_and(|member| member.serves) || !left.holds() {
+            return Err(Error::LostData {
+                member: member.to_string(),
+                data_dir: configuration.data_dir().to_owned(),
+                left: left.to_string(),
+            });
+        }
+        let (id, name) = (member.id, member.name.clone());
+        let (via, waits) = (survey.via(id), Waits::seconds(60));
+        Ok(vec![
+            etcd::Change::Remove {
+                via,
+                name,
+                id,
+                waits,
+            }
+            .into(),
+        ])
+    }
+
     /// The oldest release that a voter runs, with which ours must get along.
     fn running_version(
         &self,

@@ -213,6 +213,48 @@ fn a_cluster_that_lost_its_majority_goes_on_from_one_member() {
     );
 }
 
+#[test]
+#[ignore = "whole hosts: run by `cargo xtask test`"]
+fn a_member_whose_disk_is_lost_begins_anew_and_no_write_is_lost() {
+    let ground = Ground::new("disk", 3);
+    let members = ground.members(NEWEST);
+    let hosts = ground.hosts.as_slice();
+    members.equip_all(hosts).unwrap();
+    members.form(hosts).unwrap();
+    let lost = &hosts[2];
+    let ((), written) = members
+        .under_load(&hosts[..2], |_| {
+            lost.exec(["systemctl", "stop", "etcd.service"])
+                .check()
+                .unwrap();
+            lost.exec(["rm", "-r", "/var/lib/etcd"]).check().unwrap();
+            timed("join again", || members.join(lost, &hosts[0]).check()).unwrap();
+            members.check_healthy(hosts).unwrap();
+        })
+        .unwrap();
+    assert!(written.refused.is_empty(), "{:?}", written.refused);
+    for host in hosts {
+        assert_eq!(members.lost(host, &written).unwrap(), [0; 0]);
+    }
+    // Without a majority beside it, it is left as it is.
+    lost.exec(["systemctl", "stop", "etcd.service"])
+        .check()
+        .unwrap();
+    lost.exec(["rm", "-r", "/var/lib/etcd"]).check().unwrap();
+    hosts[1].power_loss().unwrap();
+    let refused = members.join(lost, &hosts[0]).output().unwrap();
+    assert!(!refused.success());
+    assert_eq!(members_known(&members, &hosts[0]), 3);
+}
+
+/// How many members the member on this host remembers.
+fn members_known(members: &Members<'_>, host: &Host) -> usize {
+    let words = ["status", "--output", "json"];
+    let status = members.etcdadm(host, words).output().unwrap();
+    let told: serde_json::Value = serde_json::from_str(&status.text()).unwrap();
+    told["members"].as_array().unwrap().len()
+}
+
 fn put(members: &Members<'_>, hosts: &[Host], key: &str, value: &str) {
     members.etcdctl(hosts, ["put", key, value]).check().unwrap();
 }

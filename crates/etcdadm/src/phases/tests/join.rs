@@ -114,8 +114,11 @@ fn a_join_refuses_what_it_cannot_go_on_from() {
         change(&mut world);
         world.join(&configuration).unwrap_err()
     };
-    let both = || membership(&[member(2, "h2", 12), member(1, "h1", 11)]);
-    insta::assert_snapshot!(refused(&|world| world.etcd.set_membership(both())), @"phase add-learner stopped before it changed anything more: the cluster knows h1 (0000000000000001), which has run before, but /var/lib/etcd holds no data of it");
+    // One of two is not a majority.
+    insta::assert_snapshot!(refused(&|world| {
+        let third = [member(2, "h2", 12), member(1, "h1", 11), member(3, "h3", 13)];
+        world.etcd.set_membership(membership(&third));
+    }), @"phase add-learner stopped before it changed anything more: the cluster knows h1 (0000000000000001), which has run before, but /var/lib/etcd holds no data of it; without it there would be 2 voters, of which 1 serves, and 2 are needed");
     insta::assert_snapshot!(refused(&|world| {
         world.data();
         world.etcd.set_membership(membership(&[member(2, "h2", 12)]));
@@ -147,4 +150,23 @@ fn without_the_authority_nothing_is_joined() {
     let configuration = world.configure(joining());
     insta::assert_snapshot!(world.join(&configuration).unwrap_err(), @"phase issue-certificates stopped before it changed anything more: /etc/etcd/pki/ca.crt is not there: a member that joins needs the cluster's authority, or certificates of its own");
     assert_eq!(world.etcd_members(), 1);
+}
+
+#[test]
+fn a_member_whose_disk_was_lost_begins_anew() {
+    let mut world = World::beside_a_cluster();
+    let configuration = world.configure(joining());
+    let both = [member(2, "h2", 12), member(1, "h1", 11)];
+    world.etcd.set_membership(membership(&both));
+    let changes = world.join(&configuration).unwrap();
+    let of_members: Vec<&str> = changes
+        .lines()
+        .filter(|line| line.contains("add-learner") || line.contains("promote"))
+        .collect();
+    insta::assert_snapshot!(of_members.join("\n"), @"
+    add-learner: remove member h1 (0000000000000001)
+    add-learner: add member h1 at https://10.77.0.11:2380 as a learner
+    promote-member: promote learner h1 (<member id of h1>)
+    ");
+    assert_eq!(world.join(&configuration).unwrap(), "");
 }

@@ -76,6 +76,9 @@ pub(crate) fn main(arguments: &Arguments) -> Outcome {
 fn whole_hosts(arguments: &Arguments, count: &mut Count) -> Outcome {
     let tools = tools::build()?;
     let supplies = supplies::ensure(supplies::Want::Tests, &tools)?;
+    if matches!(arguments.sweep.as_deref(), Some("all" | "versions")) {
+        supplies::add_releases(&supplies, &tools)?;
+    }
     // Built now, as the user: root is to build nothing.
     lab::supervisor_path()?;
     let seed = arguments

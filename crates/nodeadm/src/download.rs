@@ -1,17 +1,18 @@
 //! `nodeadm download`: components and images brought straight into this host's store, before any runtime is there.
 //!
 //! It makes what `cctl bundle create` makes, for this host's architecture, beside the store, and takes it in from there
-//! as any other bundle. A download that was cut off goes on from what it had.
+//! as any other bundle. A download that was cut off goes on from what it had; what is pinned and in the store is not fetched
+//! again.
 
 use std::path::{Path, PathBuf};
 
 use api::Version;
 use bundle::create::{Create, CreateError, Output, create};
 use bundle::fetch::{Mirror, Sources};
-use bundle::versions::{BundleConfiguration, VersionsFile};
-use bundle::{Layout, Progress, Received, Store, stream};
+use bundle::versions::{BundleConfiguration, Pins, UpstreamComponent, VersionsFile};
+use bundle::{Component, Entry, Layout, Progress, Received, Store, stream};
 use cli::{Context, Error, Kind, ResultExt};
-use host::{Change, Host, Local};
+use host::{Change, Digest, Host, Inspect, Local};
 
 use crate::arguments::DownloadArgs;
 use crate::settings::architecture;
@@ -42,6 +43,10 @@ pub(crate) fn run(context: &mut Context, root: &Path, args: &DownloadArgs) -> Re
         if !configuration.is_without(other) {
             configuration.without.push(other.to_owned());
         }
+    }
+    if has_all(&Store::new(Path::new("/")), &Local::new("/"), &versions)? {
+        context.progress.note("the store has all of it");
+        return print(context, &Received::default());
     }
     let mirrors: Result<Vec<Mirror>, _> = args.mirrors.iter().map(|text| text.parse()).collect();
     let (whole, work) = (
@@ -87,13 +92,55 @@ pub(crate) fn run(context: &mut Context, root: &Path, args: &DownloadArgs) -> Re
     })?;
     let received = take_in(root, &local.path(&whole))?;
     local.apply(&Change::RemoveTree { path: WORK.into() })?;
-    context.print(&received, |received| {
+    print(context, &received)
+}
+
+fn print(context: &Context, received: &Received) -> Result<(), Error> {
+    context.print(received, |received| {
         received
             .entries
             .iter()
             .map(|entry| format!("{entry}\n"))
             .collect()
     })
+}
+
+/// Whether all that the file asks for is pinned, and is in the store in just those bytes: then there is nothing to fetch.
+fn has_all(store: &Store, seen: &dyn Inspect, versions: &VersionsFile) -> Result<bool, Error> {
+    let configuration = &versions.configuration;
+    let known = configuration.known_images().kind(Kind::Usage)?;
+    let entries = store.entries(seen).kind(Kind::Failed)?;
+    let (arch, pins) = (architecture(), &versions.pins);
+    let has_image = |reference: &str, pin: Option<&Digest>| {
+        entries.iter().any(|entry| match entry {
+            Entry::Image(image) => image.is(reference, arch) && Some(&image.manifest.digest) == pin,
+            Entry::Component(_) => false,
+        })
+    };
+    let has_component = |wanted: &UpstreamComponent| {
+        let fits = |component: &Component| {
+            component.is(wanted.name, &wanted.version, arch)
+                && wanted.files.iter().all(|file| {
+                    let there = component.file(&file.name).map(|it| &it.blob.digest);
+                    there.is_some() && there == pins.files.get(&file.address)
+                })
+        };
+        entries
+            .iter()
+            .any(|entry| matches!(entry, Entry::Component(component) if fits(component)))
+    };
+    // Images that only flannel's manifest names are among the pins, too.
+    let ours = format!(" linux/{arch}");
+    let mut pinned = pins.images.iter();
+    let mut components = configuration.upstream_components(arch).into_iter();
+    Ok(components.all(|component| has_component(&component))
+        && known
+            .iter()
+            .all(|image| has_image(image, pins.images.get(&Pins::image_key(image, arch))))
+        && pinned.all(|(name, digest)| match name.strip_suffix(&ours) {
+            Some(reference) => has_image(reference, Some(digest)),
+            None => true,
+        }))
 }
 
 /// A file of versions that names one release, with the defaults for all else.

@@ -292,10 +292,12 @@ fn a_host_without_a_runtime_fills_its_store(places: &Places) {
     let left = host.exec(["ls", "-A", "/var/cache"]).text().unwrap();
     assert!(!left.contains("klusterkit.download"), "{left}");
 
-    // What is there is not written again.
+    // What is there is neither fetched nor written again.
     let list = ["find", store, "-type", "f", "-printf", "%p %T@\n"];
     let before = host.exec(list).text().unwrap();
+    let requests = places.server.requests().len();
     download().check().unwrap();
+    assert_eq!(places.server.requests().len(), requests);
     let blobs = |listed: &str| -> Vec<String> {
         let mut lines: Vec<String> = listed
             .lines()

@@ -71,7 +71,7 @@ pub enum HttpError {
         limit: u64,
     },
     /// The connection breaks off, again and again.
-    #[error("the download of {url} breaks off after {bytes} bytes")]
+    #[error("{}", broken(.url, *.bytes))]
     Broken {
         /// The address.
         url: String,
@@ -104,6 +104,13 @@ pub enum HttpError {
         /// The cause.
         source: io::Error,
     },
+}
+
+fn broken(url: &str, bytes: u64) -> String {
+    match bytes {
+        0 => format!("cannot fetch {url}"),
+        _ => format!("the download of {url} breaks off after {bytes} bytes"),
+    }
 }
 
 impl HttpError {

@@ -120,9 +120,10 @@ fn lasting_unit(line: &str) -> Option<String> {
     (!by_itself).then(|| format!("{name} {state}"))
 }
 
-/// `3: cni0@if2: <BROADCAST,UP> …`
+/// `3: eth0@if2: <BROADCAST,UP> …`; the number of its other end is another after each boot.
 fn link(line: &str) -> Option<String> {
-    line.split(": ").nth(1).map(str::to_owned)
+    let name = line.split(": ").nth(1)?.split('@').next()?;
+    Some(name.to_owned())
 }
 
 /// `2: eth0    inet 10.77.0.11/24 brd …`
@@ -193,7 +194,7 @@ mod tests {
     fn only_what_stays_counts() {
         assert_eq!(
             link("3: cni0@if2: <BROADCAST> mtu 1500"),
-            Some("cni0@if2".to_owned())
+            Some("cni0".to_owned())
         );
         assert_eq!(
             address("2: eth0    inet 10.77.0.11/24 brd 10.77.0.255 scope global eth0"),

@@ -1,0 +1,142 @@
+//! `cctl apply` killed where it stands. The next one ends in the same healthy cluster, with nothing left to do.
+//!
+//! A point is what `cctl` tells of its progress: it is killed as soon as it has said that.
+
+use std::fmt;
+
+use hosts::{Admin, ClusterFile, Next, Sweep};
+use lab::Base;
+use serde_json::Value;
+
+use crate::{Ground, READY, timed};
+
+/// Points of the sweep that a run takes by default: each costs a cluster.
+const SAMPLE: usize = 1;
+
+/// Something that is told.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Point {
+    /// The number of the host that it is told of.
+    pub host: u8,
+    pub sign: Sign,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Sign {
+    /// A note, while hosts are looked at.
+    Note(&'static str),
+    /// A step that begins, by its phase and the beginning of its words.
+    Begins(&'static str, &'static str),
+    /// A step that is done.
+    Done(&'static str, &'static str),
+    /// A change that a node tool is about to make, by the step's phase and the tool's.
+    Change(&'static str, &'static str),
+}
+
+/// Spread over an apply, in the order in which it comes by.
+const POINTS: [Point; 10] = [
+    at(3, Sign::Note("bring nodeadm")),
+    at(1, Sign::Begins("send-artifacts", "send etcd")),
+    at(1, Sign::Change("form-etcd", "start-member")),
+    at(2, Sign::Change("form-etcd", "promote-member")),
+    at(1, Sign::Done("send-artifacts", "send programs")),
+    at(4, Sign::Change("prepare-hosts", "import-images")),
+    at(1, Sign::Change("start-control-plane", "start-kubelet")),
+    at(2, Sign::Change("join-control-planes", "write-manifests")),
+    at(5, Sign::Change("join-workers", "join-cluster")),
+    at(1, Sign::Begins("verify-cluster", "wait")),
+];
+
+const fn at(host: u8, sign: Sign) -> Point {
+    Point { host, sign }
+}
+
+impl fmt::Display for Point {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let host = self.host;
+        match self.sign {
+            Sign::Note(note) => write!(f, "h{host}: {note}"),
+            Sign::Begins(step, words) => write!(f, "h{host}: [{step}] begins: {words}"),
+            Sign::Done(step, words) => write!(f, "h{host}: [{step}] done: {words}"),
+            Sign::Change(step, phase) => write!(f, "h{host}: [{step}] in {phase}"),
+        }
+    }
+}
+
+impl Point {
+    /// Whether this is what is told.
+    pub(crate) fn is(&self, told: &Value) -> bool {
+        let text = |key: &str| told[key].as_str().unwrap_or_default();
+        let step = |event: &str, step: &str, words: &str| {
+            text("event") == event && text("step") == step && text("words").starts_with(words)
+        };
+        text("host") == format!("10.77.0.{}", 10 + self.host)
+            && match self.sign {
+                Sign::Note(note) => text("event") == "note" && text("note") == note,
+                Sign::Begins(phase, words) => step("step", phase, words),
+                Sign::Done(phase, words) => step("step-done", phase, words),
+                Sign::Change(phase, inner) => step("change", phase, "") && text("phase") == inner,
+            }
+    }
+}
+
+#[test]
+#[ignore = "whole hosts: run by `cargo xtask test`"]
+fn an_apply_that_was_killed_is_finished_by_the_next() {
+    let cache = Base::ensure().unwrap().root().parent().unwrap().to_owned();
+    let sweep = Sweep::from_environment("cctl-kill", "apply", &cache).unwrap();
+    let subject = subject();
+    sweep
+        .run(&subject, &POINTS, SAMPLE, |_, point| killed_at(point))
+        .unwrap();
+}
+
+/// The tools, by which earlier results count or do not.
+fn subject() -> String {
+    let equipment = hosts::Equipment::from_environment().unwrap();
+    let digest = |name: &str| {
+        let file = equipment.tool(name);
+        let output = std::process::Command::new("sha256sum")
+            .arg(file)
+            .output()
+            .unwrap();
+        String::from_utf8_lossy(&output.stdout)[..64].to_owned()
+    };
+    ["cctl", "etcdadm", "nodeadm"].map(digest).join(" ")
+}
+
+fn killed_at(point: &Point) {
+    let ground = Ground::new("killed", 5);
+    let admin = ground.admin("admin");
+    let file = ClusterFile::new(&ground.lab, &ground.hosts, 3, "admin");
+    let words = admin.apply_words(&file).unwrap();
+    let hear = |told: &Value| {
+        if point.is(told) {
+            Next::Kill
+        } else {
+            Next::GoOn
+        }
+    };
+    let killed = timed("  until it was killed", || {
+        admin.listen(&words, hear).unwrap()
+    });
+    assert_eq!(
+        killed.code,
+        137,
+        "it did not come by {point}: {}",
+        killed.error_text()
+    );
+    finish(&admin, &file, &ground);
+}
+
+/// The next apply ends in a healthy cluster, and the one after that finds nothing to do.
+pub(crate) fn finish(admin: &Admin<'_>, file: &ClusterFile, ground: &Ground) {
+    timed("  the next apply", || admin.apply(file).unwrap());
+    admin.fetch_kubeconfig().unwrap();
+    admin.check_healthy(&ground.hosts, 3, READY).unwrap();
+    let output = admin.apply(file).unwrap();
+    assert_eq!(
+        output.text(),
+        "cluster lab: all is as it should be, nothing was changed"
+    );
+}

@@ -1,0 +1,59 @@
+//! `cctl` on whole hosts: a cluster's whole life, runs that are cut off, and what it says when things are wrong.
+#![expect(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a test: it works on an admin's files, says how long things took, and ends where they go wrong"
+)]
+
+mod killed;
+mod life;
+mod power;
+
+use std::time::{Duration, Instant};
+
+use hosts::{Admin, Equipment};
+use lab::{Base, Host, HostSpec, Lab, LabConfig};
+
+/// How long nodes and pods may take to be Ready on a busy machine.
+const READY: Duration = Duration::from_secs(240);
+
+/// A lab with hosts that nobody has touched yet, and a folder for the admin.
+struct Ground {
+    hosts: Vec<Host>,
+    lab: Lab,
+    // Goes last: the lab lies in it.
+    folder: tempfile::TempDir,
+}
+
+impl Ground {
+    fn new(name: &str, count: u8) -> Self {
+        Self::with(name, count, HostSpec::default())
+    }
+
+    fn with(name: &str, count: u8, spec: HostSpec) -> Self {
+        let folder = tempfile::Builder::new()
+            .prefix("klusterkit-")
+            .tempdir_in("/var/tmp")
+            .unwrap();
+        let base = Base::ensure().unwrap();
+        let name = format!("cctl-{name}");
+        let lab = Lab::create(LabConfig::new(name, folder.path().join("lab"), &base)).unwrap();
+        let hosts = lab.up(count, spec).unwrap();
+        Self { hosts, lab, folder }
+    }
+
+    /// An admin of these hosts, with a folder of this name.
+    fn admin(&self, name: &str) -> Admin<'_> {
+        let equipment = Equipment::from_environment().unwrap();
+        Admin::new(&self.lab, equipment, self.folder.path().join(name)).unwrap()
+    }
+}
+
+/// Does it and says how long it took.
+fn timed<T>(what: &str, work: impl FnOnce() -> T) -> T {
+    let start = Instant::now();
+    let result = work();
+    println!("{what}: {:.1} s", start.elapsed().as_secs_f32());
+    result
+}

@@ -1,0 +1,62 @@
+//! Hosts that lose power while `cctl apply` works on them: the others are brought as far as they can, the error names the
+//! lost ones, and the next apply finishes when they are back.
+
+use hosts::{ClusterFile, Next};
+use serde_json::Value;
+
+use crate::killed::{Point, Sign, finish};
+use crate::{Ground, timed};
+
+#[test]
+#[ignore = "whole hosts: run by `cargo xtask test`"]
+fn hosts_that_lose_power_during_an_apply_are_finished_by_the_next() {
+    let ground = Ground::new("power", 5);
+    let admin = ground.admin("admin");
+    let file = ClusterFile::new(&ground.lab, &ground.hosts, 3, "admin");
+    let words = admin.apply_words(&file).unwrap();
+    let blows = [
+        Point {
+            host: 3,
+            sign: Sign::Change("join-control-planes", "start-kubelet"),
+        },
+        Point {
+            host: 5,
+            sign: Sign::Change("join-workers", "join-cluster"),
+        },
+    ];
+    let mut struck = Vec::new();
+    let output = timed("apply, with two hosts that lose power", || {
+        let hear = |told: &Value| {
+            for point in blows.iter().filter(|point| point.is(told)) {
+                let host = &ground.hosts[usize::from(point.host) - 1];
+                if !struck.contains(&point.host) {
+                    println!("{} loses power at {point}", host.name());
+                    host.power_loss().unwrap();
+                    struck.push(point.host);
+                }
+            }
+            Next::GoOn
+        };
+        admin.listen(&words, hear).unwrap()
+    });
+    struck.sort_unstable();
+    assert_eq!(struck, [3, 5], "{}", output.error_text());
+    let said = output.error_text();
+    let error: Value = serde_json::from_str(said.lines().last().unwrap()).unwrap();
+    println!("{error:#}");
+    assert_eq!(
+        (output.code, &error["kind"]),
+        (5, &Value::from("partial")),
+        "{said}"
+    );
+    let told = error["causes"][0].as_str().unwrap();
+    assert!(told.contains("[join-control-planes] 10.77.0.13"), "{told}");
+    assert!(told.contains("[join-workers] 10.77.0.15"), "{told}");
+
+    for number in struck {
+        let host = &ground.hosts[usize::from(number) - 1];
+        host.boot().unwrap();
+        host.wait_ssh().unwrap();
+    }
+    finish(&admin, &file, &ground);
+}

@@ -282,7 +282,21 @@ impl Explain for Error {
         match self {
             Self::State(error) => error.hint().into_iter().collect(),
             Self::Ssh(error) => error.hint().into_iter().collect(),
-            Self::Tool { hints, .. } => hints.clone(),
+            Self::Tool {
+                host,
+                causes,
+                hints,
+                ..
+            } => {
+                let full = |cause: &String| cause.contains("No space left on device");
+                let mut hints = hints.clone();
+                if hints.is_empty() && causes.iter().any(full) {
+                    hints.push(format!(
+                        "make room on {host}: `df -h` shows where it is full"
+                    ));
+                }
+                hints
+            }
             Self::Create(error) => crate::bundle::hints(error),
             Self::Preflight(checks) => {
                 let mut hints: Vec<String> = checks

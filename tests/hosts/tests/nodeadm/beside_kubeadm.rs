@@ -29,7 +29,7 @@ const DIFFERENCES: &[(&str, &str)] = &[
         "nodeadm applies the network, kubeadm does not",
     ),
     (
-        "Node spec.taints[0]",
+        "Node spec.taints[",
         "without a network plain kubeadm's node is not Ready",
     ),
     (

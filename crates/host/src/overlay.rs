@@ -639,6 +639,40 @@ mod tests {
     }
 
     #[test]
+    fn changes_that_undo_each_other_end_the_run() {
+        struct Circle;
+        impl<'a> Phase<OnHost<'a>> for Circle {
+            fn name(&self) -> &'static str {
+                "circle"
+            }
+            fn about(&self) -> &'static str {
+                ""
+            }
+            fn plan(&self, seen: &(dyn Inspect + 'a)) -> Result<Vec<Change>, Error> {
+                let path = std::path::PathBuf::from("/round");
+                Ok(vec![match seen.stat(&path)? {
+                    Some(_) => Change::Remove { path },
+                    None => Change::MakeDir { path, mode: 0o755 },
+                }])
+            }
+        }
+        let mut host = Memory::new(Nothing);
+        let error = Runner::new(&mut Silent, None)
+            .run(&mut OnHost(&mut host), &[&Circle])
+            .unwrap_err();
+        assert!(
+            matches!(
+                error,
+                RunError::NoEffect {
+                    phase: "circle",
+                    ..
+                }
+            ),
+            "{error}"
+        );
+    }
+
+    #[test]
     fn what_failed_is_named_with_its_phase() {
         let mut host = Memory::new(Nothing);
         host.refuse("write");

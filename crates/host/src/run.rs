@@ -145,6 +145,9 @@ pub struct Summary {
     pub changes: Vec<Applied>,
 }
 
+/// How often one phase may make the same change; after others it may be due again, as systemd's reload is.
+const MOST_TIMES: usize = 20;
+
 /// Walks phases.
 pub struct Runner<'a> {
     report: &'a mut dyn Report,
@@ -204,7 +207,11 @@ impl<'a> Runner<'a> {
                 break;
             };
             let words = change.to_string();
-            if last.as_ref() == Some(&change) {
+            // Or it is undone by the next one, and planned again, and undone again.
+            let again = |done: &&Applied| done.phase == name && done.change == words;
+            if last.as_ref() == Some(&change)
+                || summary.changes.iter().filter(again).count() >= MOST_TIMES
+            {
                 return Err(RunError::NoEffect {
                     phase: name,
                     change: words,

@@ -73,10 +73,13 @@ impl WriteConfiguration<'_> {
             path: path.to_owned(),
             mode: 0o700,
         };
+        // Who works in a folder of his own instead of a host's is no such user.
+        let around = seen.stat(path.parent().unwrap_or(path))?;
+        let others = |uid: u32| uid != 0 && around.as_ref().is_none_or(|stat| stat.uid != uid);
         match seen.stat(path)? {
             Some(stat)
                 if stat.kind == Kind::Dir
-                    && stat.uid != 0
+                    && others(stat.uid)
                     && seen.list(path)?.is_some_and(|names| names.is_empty()) =>
             {
                 Ok(vec![

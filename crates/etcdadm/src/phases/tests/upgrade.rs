@@ -86,6 +86,7 @@ fn what_etcd_cannot_do_is_refused() {
     for (from, to) in [
         ("3.5.35", "v3.7.3"),
         ("3.5.25", "v3.6.16"),
+        ("3.5.35", "v3.6.16"),
         ("3.6.16", "v3.6.15"),
     ] {
         let error = upgrade(&mut three(from), to).unwrap_err();
@@ -109,6 +110,7 @@ fn what_etcd_cannot_do_is_refused() {
     insta::assert_snapshot!(said, @"
     3.5.35 to v3.7.3: h1 (0000000000000001) runs v3.5.35, and etcd goes one minor release at a time to v3.7.3
     3.5.25 to v3.6.16: h1 (0000000000000001) runs v3.5.25: before 3.6, all members must run v3.5.26 or later, which mends a member list that 3.6 would misread
+    3.5.35 to v3.6.16: h1 (0000000000000001) runs v3.5.35: going on from 3.5 to 3.6 in place is not offered yet
     3.6.16 to v3.6.15: h1 (0000000000000001) runs v3.6.16 already, which is newer than v3.6.15
     one is off: h3 (0000000000000003) does not serve: https://10.77.0.14:2379 cannot be reached: nobody is there
     ");

@@ -209,7 +209,20 @@ impl Local {
             .stdin
             .as_ref()
             .map_or(&b""[..], |content| content.bytes());
-        process::run_ok(command, stdin, run.limit).map(drop)
+        process::run_ok(command, stdin, run.limit)?;
+        // Other programs leave what they wrote to the kernel: after a power loss their files would be there, and empty.
+        for condition in &run.makes {
+            if let Condition::Exists(path) = condition {
+                let real = self.path(path);
+                if real.is_file() {
+                    File::open(&real)
+                        .and_then(|file| file.sync_all())
+                        .map_err(Error::file("sync", path))?;
+                    sync_folder_of(&real)?;
+                }
+            }
+        }
+        Ok(())
     }
 
     fn wait(&self, wait: &Wait) -> Result<(), Error> {

@@ -275,7 +275,8 @@ impl<B: Inspect> Inspect for Overlay<B> {
             Found::Entry(Entry::File { mode, content }) => Ok(Some(made(
                 Kind::File,
                 *mode,
-                content.as_ref().map_or(0, |bytes| bytes.len() as u64),
+                // What a program will write is not known; that it writes something is.
+                content.as_ref().map_or(1, |bytes| bytes.len() as u64),
             ))),
             Found::Entry(Entry::Link { .. }) => Ok(Some(made(Kind::Link, 0o777, 0))),
             Found::Entry(Entry::Moved { from }) => self.base.stat(from),

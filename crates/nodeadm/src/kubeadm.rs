@@ -70,7 +70,10 @@ pub(crate) fn phase(settings: &Settings, name: &str, args: &[&str], inputs: Dige
     }
 }
 
-/// Plans a phase that makes files: it is due while one of them is missing, or when it was run with something else.
+/// Plans a phase that makes files: it is due while one of them is missing or empty, or when it was run with something else.
+///
+/// kubeadm leaves its files to the kernel, which may not have written them when the host loses power: they are there then,
+/// with nothing in them, and kubeadm would keep or refuse them.
 ///
 /// # Errors
 /// When the host cannot be read.
@@ -83,13 +86,47 @@ pub(crate) fn plan_files(
 ) -> Result<Vec<Change>, Error> {
     let inputs = inputs(seen)?;
     let mut due = receipted(seen, name)? != Some(inputs);
+    let mut plan = Vec::new();
     for file in files {
-        due |= seen.stat(file)?.is_none();
+        match seen.stat(file)? {
+            None => due = true,
+            Some(stat) if stat.size == 0 => {
+                due = true;
+                let path = file.clone();
+                plan.push(host::Change::Remove { path }.into());
+            }
+            Some(_) => {}
+        }
     }
     if !due {
         return Ok(Vec::new());
     }
     let mut change = phase(settings, name, args, inputs);
     change.run.makes = files.iter().cloned().map(Condition::Exists).collect();
-    Ok(vec![Change::Kubeadm(change)])
+    plan.push(Change::Kubeadm(change));
+    Ok(plan)
+}
+
+#[cfg(test)]
+mod tests {
+    use host::{Host, Memory, Nothing};
+
+    use super::*;
+    use crate::settings::tests::settings;
+
+    #[test]
+    fn a_file_that_a_power_loss_emptied_is_made_anew() {
+        let mut seen = Memory::new(Nothing);
+        let files = ["a.yaml", "b.yaml"].map(|name| Path::new(paths::MANIFESTS).join(name));
+        for (file, text) in files.iter().zip(["kind: Pod", ""]) {
+            seen.apply(&host::Change::file(file, text)).unwrap();
+        }
+        let args = ["init", "phase", "x"];
+        let plan = plan_files(&seen, &settings(), "x", &args, &files).unwrap();
+        let words: Vec<String> = plan.iter().map(ToString::to_string).collect();
+        insta::assert_snapshot!(words.join("\n"), @r"
+        remove /etc/kubernetes/manifests/b.yaml
+        run /opt/bin/kubeadm init phase x --config /var/lib/nodeadm/kubeadm.json
+        ");
+    }
 }

@@ -9,7 +9,7 @@ use pki::{Certificate, San};
 use crate::change::Change;
 use crate::{Error, Node, kubeadm, paths};
 
-const NAMES: [&str; 8] = [
+const NAMES: [&str; 10] = [
     "ca.crt",
     "front-proxy-ca.crt",
     "sa.key",
@@ -18,6 +18,8 @@ const NAMES: [&str; 8] = [
     "apiserver-kubelet-client.crt",
     "front-proxy-client.crt",
     "apiserver.key",
+    "apiserver-kubelet-client.key",
+    "front-proxy-client.key",
 ];
 
 /// See the module.

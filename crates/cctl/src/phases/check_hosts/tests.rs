@@ -1,3 +1,5 @@
+//! Hosts that cannot be told apart, and clocks that differ.
+
 use api::NodeFacts;
 use state::State;
 

@@ -1,7 +1,6 @@
 //! The console blocks of this tool's page, run as they stand.
 #![expect(
     clippy::disallowed_methods,
-    clippy::unwrap_used,
     reason = "runs programs in a folder of its own"
 )]
 

@@ -205,6 +205,10 @@ impl Open {
     ///
     /// # Errors
     /// As [`read`]; when another run holds it; when it is not sealed for `identity`.
+    #[expect(
+        clippy::self_named_constructors,
+        reason = "to open is what is done, and Open what it then is"
+    )]
     pub fn open(path: &Path, owner: &str, identity: &Identity) -> Result<Self, Error> {
         if !path.exists() {
             return Err(Error::None {

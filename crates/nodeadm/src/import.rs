@@ -21,6 +21,10 @@ pub(crate) fn import(settings: &Settings, references: &[String]) -> Result<(), E
             "k8s.io",
             "images",
             "import",
+            // What is unpacked must be on the disk before containerd calls it so, or a power loss leaves images that are
+            // there and cannot be run, for ever. Only an import that ctr itself leads can be told to.
+            "--local",
+            "--sync-fs",
             "--digests=false",
             "-",
         ])

@@ -13,6 +13,8 @@ pub(crate) enum Need {
     Build,
     /// Hosts, and the real programs on them.
     Hosts,
+    /// The same in a virtual machine.
+    Machine,
 }
 
 /// A program and the package of Debian and Ubuntu that brings it.
@@ -32,6 +34,7 @@ const HOSTS: [(&str, &str); 7] = [
     ("pkg-config", "pkg-config"),
     ("ssh", "openssh-client"),
 ];
+const MACHINE: (&str, &str) = ("qemu-system-x86_64", "qemu-system-x86");
 /// Files that a package brings instead of a program.
 const FILES: [(&str, &str); 2] = [
     ("/usr/include/seccomp.h", "libseccomp-dev"),
@@ -113,10 +116,10 @@ fn is_root() -> bool {
 
 fn missing_packages(need: Need) -> Vec<&'static str> {
     let mut missing: Vec<&str> = Vec::new();
-    let programs: Vec<_> = if need == Need::Hosts {
-        BUILD.iter().chain(&HOSTS).collect()
-    } else {
-        BUILD.iter().collect()
+    let programs: Vec<_> = match need {
+        Need::Build => BUILD.iter().collect(),
+        Need::Hosts => BUILD.iter().chain(&HOSTS).collect(),
+        Need::Machine => BUILD.iter().chain(&HOSTS).chain([&MACHINE]).collect(),
     };
     missing.extend(
         programs
@@ -124,7 +127,7 @@ fn missing_packages(need: Need) -> Vec<&'static str> {
             .filter(|(program, _)| !on_path(program))
             .map(|(_, package)| *package),
     );
-    if need == Need::Hosts {
+    if need != Need::Build {
         missing.extend(
             FILES
                 .iter()

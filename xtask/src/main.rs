@@ -18,6 +18,7 @@ mod supplies;
 mod test;
 mod tidy;
 mod tools;
+mod vm;
 
 use std::process::ExitCode;
 
@@ -47,6 +48,9 @@ enum Verb {
     Bench(bench::Arguments),
     /// Builds the three tools as they are shipped: static, small
     Tools,
+    /// The part of `test --vm` that needs root
+    #[command(hide = true)]
+    Vm(vm::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -58,6 +62,7 @@ fn main() -> ExitCode {
         Verb::Parts(arguments) => supplies::main(&arguments),
         Verb::Bench(arguments) => bench::main(&arguments),
         Verb::Tools => tools::build().map(drop),
+        Verb::Vm(arguments) => vm::main(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -10,7 +10,7 @@ use clap::Args;
 use crate::Outcome;
 use crate::machine::{self, Need};
 use crate::run::Task;
-use crate::{supplies, tools};
+use crate::{supplies, tools, vm};
 
 /// What to test.
 #[derive(Debug, Args)]
@@ -18,6 +18,10 @@ pub(crate) struct Arguments {
     /// The part without hosts: a few minutes, no root
     #[arg(long)]
     fast: bool,
+
+    /// Only the lab's own test and three etcd members, in a virtual machine with a stock kernel and cgroup version 2
+    #[arg(long, conflicts_with_all = ["fast", "only", "sweep"])]
+    vm: bool,
 
     /// Install missing packages without asking
     #[arg(long)]
@@ -45,15 +49,15 @@ struct Count {
 pub(crate) fn main(arguments: &Arguments) -> Outcome {
     let start = Instant::now();
     machine::prepare(
-        if arguments.fast {
-            Need::Build
-        } else {
-            Need::Hosts
+        match (arguments.fast, arguments.vm) {
+            (true, _) => Need::Build,
+            (false, true) => Need::Machine,
+            (false, false) => Need::Hosts,
         },
         arguments.yes,
     )?;
     let mut count = Count::default();
-    if arguments.only.is_none() && arguments.sweep.is_none() {
+    if arguments.only.is_none() && arguments.sweep.is_none() && !arguments.vm {
         let mut task = Task::cargo().args(["test", "--workspace", "--locked", "--no-fail-fast"]);
         // Its test is one of whole hosts.
         task = task.args(["--exclude", "lab"]);
@@ -61,6 +65,12 @@ pub(crate) fn main(arguments: &Arguments) -> Outcome {
     }
     if arguments.fast {
         println!("\nThe tests on whole hosts were left out (--fast).");
+    } else if arguments.vm {
+        let tools = tools::build()?;
+        let supplies = supplies::ensure(supplies::Want::Demo, &tools)?;
+        lab::supervisor_path()?;
+        let executables = executables(&["lab", "hosts"])?;
+        counted(vm::task(&tools, &supplies, &executables)?, &mut count)?;
     } else {
         whole_hosts(arguments, &mut count)?;
     }

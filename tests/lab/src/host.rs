@@ -15,7 +15,7 @@ use crate::lab::Shared;
 use crate::run::{Run, tail};
 use crate::settings::{self, HostSpec};
 use crate::supervise::{Status, lock_file, off_mark, status_file};
-use crate::wait::wait_until;
+use crate::wait::{patience, wait_until};
 use crate::{cgroup, disk, files, net};
 
 /// How long a boot may take until sshd answers. Machines that compile at the same time are slow.
@@ -341,12 +341,13 @@ impl Host {
 
 /// Whether an ssh server greets us there.
 fn greets(to: SocketAddr) -> bool {
-    let Ok(mut stream) = TcpStream::connect_timeout(&to, Duration::from_secs(1)) else {
+    let Ok(mut stream) = TcpStream::connect_timeout(&to, Duration::from_secs(1) * patience())
+    else {
         return false;
     };
     let mut line = [0; 4];
     stream
-        .set_read_timeout(Some(Duration::from_secs(2)))
+        .set_read_timeout(Some(Duration::from_secs(2) * patience()))
         .is_ok()
         && stream.read_exact(&mut line).is_ok()
         && &line == b"SSH-"

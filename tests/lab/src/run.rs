@@ -80,7 +80,7 @@ impl Run {
             argv,
             stdin: Stdin::Null,
             stdout: None,
-            limit: LIMIT,
+            limit: LIMIT * crate::wait::patience(),
         }
     }
 

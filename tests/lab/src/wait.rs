@@ -16,6 +16,7 @@ pub fn wait_until(
     limit: Duration,
     mut question: impl FnMut() -> Result<bool, Error>,
 ) -> Result<(), Error> {
+    let limit = limit * patience();
     let start = Instant::now();
     let mut pause = Duration::from_millis(2);
     loop {
@@ -32,6 +33,14 @@ pub fn wait_until(
         std::thread::sleep(pause);
         pause = (pause * 3 / 2).min(Duration::from_millis(50));
     }
+}
+
+/// How many times longer all waits may take, by `LAB_PATIENCE`: a machine that is emulated in software is that much slower.
+pub(crate) fn patience() -> u32 {
+    let said = std::env::var("LAB_PATIENCE").ok();
+    said.and_then(|times| times.parse().ok())
+        .unwrap_or(1)
+        .max(1)
 }
 
 #[cfg(test)]

@@ -133,10 +133,10 @@ pub(crate) fn killed(base: &Base, dir: &Path) {
     assert!(!leftovers().is_empty());
     maker.kill().unwrap();
     maker.wait().unwrap();
-    wait_until("the orphans are gone", Duration::from_secs(30), || {
+    let gone = wait_until("the orphans are gone", Duration::from_secs(30), || {
         Ok(leftovers().is_empty())
-    })
-    .unwrap();
+    });
+    assert!(gone.is_ok(), "still there: {:?}", leftovers());
 
     // Both die.
     let mut maker = start_maker("selftest-4", dir, "die");

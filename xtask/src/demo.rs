@@ -183,15 +183,26 @@ fn show(equipment: &Equipment, folder: &Path) -> Outcome {
                 other => other.to_string(),
             },
         )?;
+    let told = the_job(&story, equipment, folder, &lab);
+    // Whatever came of it: it can be looked at.
+    lab.keep()?;
+    told.inspect_err(|_| {
+        println!(
+            "\nThe hosts stay up: `cargo xtask demo shell h1` is a shell on one, `cargo xtask demo down` takes them away."
+        );
+    })
+}
+
+fn the_job(story: &Story, equipment: &Equipment, folder: &Path, lab: &Lab) -> Outcome {
     let hosts = lab.up(HOSTS, HostSpec::default())?;
     for host in &hosts {
         println!("{} answers on {}", host.name(), host.address());
     }
 
-    let admin = Admin::new(&lab, equipment.clone(), folder.join("admin"))?;
+    let admin = Admin::new(lab, equipment.clone(), folder.join("admin"))?;
     forget(&admin)?;
     story.tell("cctl apply");
-    let file = ClusterFile::new(&lab, &hosts, MASTERS, "admin");
+    let file = ClusterFile::new(lab, &hosts, MASTERS, "admin");
     let words = admin.apply_words(&file)?;
     println!("{}\n$ cctl {}", file.text(), words.join(" "));
     let applied = Instant::now();
@@ -207,7 +218,7 @@ fn show(equipment: &Equipment, folder: &Path) -> Outcome {
         &["get", "pods", "--all-namespaces", "--output", "wide"],
     )?;
 
-    exhibits(&story, &admin, &hosts)?;
+    exhibits(story, &admin, &hosts)?;
     story.tell("the end");
     println!(
         "cctl apply took {applied:.0} s. The cluster stays up. Look around:\n\
@@ -220,7 +231,6 @@ fn show(equipment: &Equipment, folder: &Path) -> Outcome {
          \n\
            cargo xtask demo down"
     );
-    lab.keep()?;
     Ok(())
 }
 
@@ -244,13 +254,12 @@ fn exhibits(story: &Story, admin: &Admin<'_>, hosts: &[Host]) -> Outcome {
         "{}, which holds the control planes' address, loses power",
         holder.name()
     ));
-    let outage = admin.outage(&admin.lab().net().address(VIP).to_string(), || {
-        holder.power_loss()
-    })?;
+    let vip = admin.lab().net().address(VIP).to_string();
+    let silence = hosts::silence(admin.lab(), &vip, || holder.power_loss())?;
     println!(
         "the API did not answer for {:.1} s ({} probes failed)",
-        outage.gap.as_secs_f32(),
-        outage.failed
+        silence.longest.as_secs_f32(),
+        silence.unanswered
     );
     story.tell(&format!("{} comes back", holder.name()));
     holder.boot()?;

@@ -13,6 +13,9 @@ use crate::Outcome;
 use crate::run::{Task, cache};
 use crate::tools::TOOLS;
 
+/// This file decides what lies where in a folder of supplies: a folder that another version of it made is made again.
+const LAYOUT: &str = include_str!("supplies.rs");
+
 /// Which parts to build.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -70,7 +73,7 @@ pub(crate) fn ensure(want: Want, tools: &Path) -> Outcome<PathBuf> {
     let built = workshop.ensure(&wanted(want), &mut say)?;
     let parts = of_parts(want, &workshop, &built)?;
 
-    let mut key = parts.display().to_string();
+    let mut key = format!("{}\n{LAYOUT}", parts.display());
     for tool in TOOLS {
         key.push_str(&files::sha256_of(&tools.join(tool))?.0);
     }
@@ -178,6 +181,7 @@ fn of_parts(want: Want, workshop: &Workshop, built: &[Built]) -> Outcome<PathBuf
     let keys: String = built
         .iter()
         .map(|built| format!("{} {}\n", built.part, built.key))
+        .chain([LAYOUT.to_owned()])
         .collect();
     let prefix = format!("laid-out-{}-", want.name());
     let folder = cache()?.join(format!("{prefix}{}", &files::sha256(keys.as_bytes())[..16]));

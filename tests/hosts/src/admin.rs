@@ -30,15 +30,6 @@ pub enum Next {
     Kill,
 }
 
-/// How long the API did not answer.
-#[derive(Debug, Clone, Copy)]
-pub struct Outage {
-    /// From the blow to the first answer after the last failure.
-    pub gap: Duration,
-    /// Probes that failed.
-    pub failed: usize,
-}
-
 impl<'l> Admin<'l> {
     /// An admin who works in `folder`.
     ///
@@ -169,20 +160,7 @@ impl<'l> Admin<'l> {
     /// # Errors
     /// Not in time.
     pub fn wait_ready(&self, expected: usize, limit: Duration) -> Result<(), Error> {
-        let what = format!("{expected} nodes Ready and every pod of kube-system Ready");
-        Ok(wait_until(&what, limit, || {
-            let nodes = self
-                .get(&["nodes"])
-                .map(|nodes| ready(&nodes))
-                .unwrap_or_default();
-            let pods = self
-                .get(&["pods", "-n", "kube-system"])
-                .map(|pods| ready(&pods))
-                .unwrap_or_default();
-            Ok(nodes.len() == expected
-                && !pods.is_empty()
-                && nodes.iter().chain(&pods).all(|(_, ready)| *ready))
-        })?)
+        wait_all_ready(expected, limit, |what| self.get(what).ok())
     }
 
     /// Waits until this host's own etcd member is healthy and its own API server ready.
@@ -327,52 +305,37 @@ impl<'l> Admin<'l> {
         }
         Ok(None)
     }
+}
 
-    /// Strikes a blow and measures how long the API behind `address` does not answer from then on. A probe every 50 ms with
-    /// a deadline of 300 ms; over when the blow is struck and the API has answered for two seconds.
-    ///
-    /// # Errors
-    /// The blow fails, or the API does not come back within a minute.
-    pub fn outage(
-        &self,
-        address: &str,
-        blow: impl FnOnce() -> Result<(), lab::Error> + Send,
-    ) -> Result<Outage, Error> {
-        let url = format!("https://{address}:6443/livez");
-        let probe = || -> Result<bool, lab::Error> {
-            // The certificate is checked by everything else here; this one asks only who is there.
-            let words = [
-                "curl",
-                "--silent",
-                "--insecure",
-                "--max-time",
-                "0.3",
-                "--output",
-                "/dev/null",
-                &url,
-            ];
-            Ok(self.lab.run(words).output()?.success())
-        };
-        // A blow returns when all is quiet again: whoever only looks from then on has missed the most of it.
-        let start = Instant::now();
-        let (mut last_failure, mut failed) = (start, 0);
-        std::thread::scope(|scope| {
-            let blow = scope.spawn(blow);
-            wait_until("the API to answer again", Duration::from_secs(90), || {
-                if !probe()? {
-                    last_failure = Instant::now();
-                    failed += 1;
-                }
-                Ok(blow.is_finished() && last_failure.elapsed() > Duration::from_secs(2))
-            })?;
-            blow.join()
-                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        })?;
-        Ok(Outage {
-            gap: last_failure - start,
-            failed,
-        })
-    }
+/// Waits until this many nodes, DNS among the pods of kube-system, and all of those pods are Ready, as `get` tells it (nothing
+/// while the API does not answer).
+pub(crate) fn wait_all_ready(
+    expected: usize,
+    limit: Duration,
+    get: impl Fn(&[&str]) -> Option<Value>,
+) -> Result<(), Error> {
+    let what = format!("{expected} nodes Ready and every pod of kube-system Ready");
+    let list = |what: &[&str]| get(what).map(|list| ready(&list)).unwrap_or_default();
+    let mut lacking = String::new();
+    let waited = wait_until(&what, limit, || {
+        let nodes = list(&["nodes"]);
+        let pods = list(&["pods", "--namespace", "kube-system"]);
+        let dns = pods.iter().any(|(name, _)| name.starts_with("coredns-"));
+        let not: Vec<&str> = nodes
+            .iter()
+            .chain(&pods)
+            .filter(|(_, ready)| !ready)
+            .map(|(name, _)| name.as_str())
+            .collect();
+        lacking = format!(
+            "{} nodes, {} pods in kube-system, of which these are not Ready: {}",
+            nodes.len(),
+            pods.len(),
+            not.join(" ")
+        );
+        Ok(nodes.len() == expected && dns && not.is_empty())
+    });
+    waited.map_err(|source| Error::NotReady { lacking, source })
 }
 
 /// Names of the items of a list and whether each is Ready.

@@ -45,6 +45,14 @@ pub enum Error {
         /// What it tells.
         found: String,
     },
+    /// The cluster did not become ready in time.
+    #[error("{lacking}")]
+    NotReady {
+        /// What there is, and what of it is not ready.
+        lacking: String,
+        /// How long was waited.
+        source: lab::Error,
+    },
     /// No hosts to work on.
     #[error("no hosts were given")]
     NoHosts,

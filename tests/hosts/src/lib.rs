@@ -21,7 +21,7 @@ mod sweep;
 mod watch;
 mod web;
 
-pub use admin::{Admin, Next, Outage};
+pub use admin::{Admin, Next};
 pub use cluster::{ClusterFile, VIP};
 pub use equipment::Equipment;
 pub use error::Error;

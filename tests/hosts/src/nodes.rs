@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bundle::{Entry, Layout, stream};
-use lab::{Host, Run, wait_until};
+use lab::{Host, Run};
 use serde_json::Value;
 
+use crate::admin::wait_all_ready;
 use crate::{Equipment, Error, Members};
 
 /// Where an admin puts the program on hosts.
@@ -143,20 +144,7 @@ impl Nodes {
     /// # Errors
     /// Not in time.
     pub fn wait_ready(&self, host: &Host, nodes: usize, limit: Duration) -> Result<(), Error> {
-        let what = format!("{nodes} nodes Ready and every pod of kube-system Ready");
-        Ok(wait_until(&what, limit, || {
-            let ready = |what: &[&str]| {
-                self.get(host, what)
-                    .map(|list| crate::admin::ready(&list))
-                    .unwrap_or_default()
-            };
-            let (seen, pods) = (
-                ready(&["nodes"]),
-                ready(&["pods", "--namespace", "kube-system"]),
-            );
-            let dns = pods.iter().any(|(name, _)| name.starts_with("coredns-"));
-            Ok(seen.len() == nodes && dns && seen.iter().chain(&pods).all(|(_, ready)| *ready))
-        })?)
+        wait_all_ready(nodes, limit, |what| self.get(host, what).ok())
     }
 
     /// An etcd of one on this host, as its API server expects it.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use cli::{Context, Format};
 use serde_json::{Value, json};
-use state::{Open, State};
+use state::State;
 
 use crate::arguments::Get;
 use crate::settings::Settings;
@@ -34,14 +34,13 @@ pub(crate) fn run(
     }
 }
 
-/// The kept one, or a new one while there is none yet.
+/// The kept one, or a new one while there is none yet. Others may be at work on the state meanwhile.
 fn admin_kubeconfig(settings: &Settings, state: &State) -> Result<api::Secret, Error> {
     let identity = settings.identity(state.configuration().ssh.identity_file.as_deref())?;
-    let owner = format!("cctl get kubeconfig, process {}", std::process::id());
-    let open = Open::open(&settings.state, &owner, &identity)?;
-    match &open.secrets.admin_kubeconfig {
-        Some(kept) => Ok(kept.clone()),
-        None => kubeconfig::admin(open.state.configuration(), &open.state, &open.secrets),
+    let (state, secrets) = state::unseal(&settings.state, &identity)?;
+    match secrets.admin_kubeconfig {
+        Some(kept) => Ok(kept),
+        None => kubeconfig::admin(state.configuration(), &state, &secrets),
     }
 }
 

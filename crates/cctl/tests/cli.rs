@@ -234,7 +234,10 @@ fn a_state_is_made_read_and_protected() {
     error: ADMIN/cctl-state.yaml is not sealed for other
     hint: name a key that it is sealed for with --identity; `cctl get cluster` lists them
     ");
+    // Somebody who only looks does not wait for a run that holds the lock.
+    let held = host::Lock::take(&admin.path().join("cctl-state.yaml.lock"), "another run").unwrap();
     let kubeconfig = admin.run(&["get", "kubeconfig", "--identity", "key"]);
+    drop(held);
     assert!(kubeconfig.stdout.starts_with(b"apiVersion: v1\n"));
 
     // What was changed by hand is not believed.

@@ -42,6 +42,16 @@ pub fn read(path: &Path) -> Result<State, Error> {
     parse(path, &text)
 }
 
+/// Reads a state and opens its secrets, without the lock: to look, also while another run works on it.
+///
+/// # Errors
+/// As [`read`]; when it is not sealed for `identity`.
+pub fn unseal(path: &Path, identity: &Identity) -> Result<(State, Secrets), Error> {
+    let state = read(path)?;
+    let secrets = seal::open(path, &state.sealed, identity)?;
+    Ok((state, secrets))
+}
+
 fn parse(path: &Path, text: &str) -> Result<State, Error> {
     let malformed = |what: &str| Error::Malformed {
         path: path.to_owned(),
@@ -216,8 +226,7 @@ impl Open {
             });
         }
         let lock = lock(path, owner)?;
-        let state = read(path)?;
-        let secrets = seal::open(path, &state.sealed, identity)?;
+        let (state, secrets) = unseal(path, identity)?;
         let signing_key = SigningKey::from_secret(path, &secrets.signing_key)?;
         if signing_key.public() != state.vouching.signing_key {
             return Err(Error::Signature {

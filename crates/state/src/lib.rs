@@ -27,7 +27,7 @@ mod signing;
 mod voucher;
 
 pub use error::Error;
-pub use file::{Open, read};
+pub use file::{Open, read, unseal};
 pub use identity::{AskPassphrase, Identity, Recipient};
 pub use model::{AuthorityCertificates, Recipients, Secrets, Started, State, Vouching};
 pub use objects::{

@@ -1,8 +1,4 @@
 //! The console blocks of this tool's page, run as they stand.
-#![expect(
-    clippy::disallowed_methods,
-    reason = "runs programs in a folder of its own"
-)]
 
 #[test]
 fn the_page_s_console_blocks_are_true() {

@@ -98,7 +98,7 @@ fn watch(
     let mut times = Times::default();
     let anybody = agent(None);
     let ready = || matches!(anybody.get(url("/readyz")).call(), Ok(a) if a.status() == 200);
-    until("the API", OFTEN, over, || ready())?;
+    until("the API", OFTEN, over, ready)?;
     times.api = start.elapsed().as_secs_f64();
 
     let mut admin = None;

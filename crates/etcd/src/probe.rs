@@ -1,18 +1,21 @@
-//! A look at a member that gRPC does not offer: the certificate that it shows, its clock, and whether large packets come
-//! through to it and back.
+//! A look at a member that gRPC does not offer: the certificate that it shows, the authorities that it accepts, its clock, and
+//! whether large packets come through to it and back.
 //!
 //! One request over TLS, with mutual authentication as everywhere. The request carries a header of some packets' size and
 //! asks for `/metrics`, which is longer still: where a tunnel drops what is larger than it says, the connection stands
-//! and the answer never comes. The clock is the answer's `Date`.
+//! and the answer never comes. The clock is the answer's `Date`. Which authorities a member accepts it says itself when it asks
+//! for our certificate (RFC 8446, 4.3.2 and 4.2.4).
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, TcpStream, ToSocketAddrs};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use rustls::client::ResolvesClientCert;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use rustls::sign::CertifiedKey;
+use rustls::{ClientConfig, ClientConnection, RootCertStore, SignatureScheme, StreamOwned};
 
 use crate::error::Code;
 use crate::{Credentials, Error};
@@ -31,6 +34,8 @@ const ENOUGH: usize = 16 << 10;
 pub struct Probe {
     /// The certificate that it shows, DER.
     pub certificate: Vec<u8>,
+    /// The authorities whose certificates it takes from clients, as DER names; empty where it does not tell.
+    pub accepts: Vec<Vec<u8>>,
     /// How many seconds its clock is ahead of ours, to a second; where it tells.
     pub clock_ahead: Option<i64>,
 }
@@ -67,12 +72,16 @@ pub(crate) fn probe(endpoint: &str, credentials: &Credentials) -> Result<Probe, 
         .map_err(|e| unusable(&e))?;
     let key = PrivateKeyDer::from_pem_slice(credentials.key.expose()).map_err(|e| unusable(&e))?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let pair = CertifiedKey::from_der(chain, key, &provider).map_err(|e| unusable(&e))?;
+    let shown = Arc::new(Shown {
+        pair: Arc::new(pair),
+        accepts: Mutex::default(),
+    });
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|e| unusable(&e))?
         .with_root_certificates(roots)
-        .with_client_auth_cert(chain, key)
-        .map_err(|e| unusable(&e))?;
+        .with_client_cert_resolver(Arc::clone(&shown) as Arc<dyn ResolvesClientCert>);
     let (host, _) = host_and_port(endpoint)?;
     let name = match host.parse::<IpAddr>() {
         Ok(address) => ServerName::from(address),
@@ -110,10 +119,31 @@ pub(crate) fn probe(endpoint: &str, credentials: &Credentials) -> Result<Probe, 
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |since| since.as_secs().cast_signed());
+    let accepts = shown.accepts.lock().unwrap_or_else(PoisonError::into_inner);
     Ok(Probe {
         certificate,
+        accepts: accepts.clone(),
         clock_ahead: date(&answer).map(|theirs| theirs - now),
     })
+}
+
+/// Our pair, shown to whoever asks for it; and whom the one who asks says to accept.
+#[derive(Debug)]
+struct Shown {
+    pair: Arc<CertifiedKey>,
+    accepts: Mutex<Vec<Vec<u8>>>,
+}
+
+impl ResolvesClientCert for Shown {
+    fn resolve(&self, names: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        let names = names.iter().map(|name| name.to_vec()).collect();
+        *self.accepts.lock().unwrap_or_else(PoisonError::into_inner) = names;
+        Some(Arc::clone(&self.pair))
+    }
+
+    fn has_certs(&self) -> bool {
+        true
+    }
 }
 
 /// The beginning of the answer.

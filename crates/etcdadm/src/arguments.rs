@@ -534,6 +534,35 @@ pub enum CertsVerb {
         #[arg(long)]
         dry_run: bool,
     },
+    /// Put a new authority in the place of the old one, in three steps; all hosts take one before any takes the next
+    RotateCa {
+        /// The step.
+        #[command(subcommand)]
+        what: RotateVerb,
+    },
+}
+
+/// `certs rotate-ca …`.
+#[derive(Debug, Subcommand)]
+pub enum RotateVerb {
+    /// Trust a new authority beside the old one. It is made on the first host; copy its folder (/etc/etcd/pki/next) to the
+    /// others before you run this there
+    Trust(RotateArgs),
+    /// Show certificates of the new authority; refused until every member accepts it
+    Reissue(RotateArgs),
+    /// Trust the new authority alone; refused until every member shows its certificates
+    Finish(RotateArgs),
+}
+
+/// Arguments of `certs rotate-ca …`.
+#[derive(Debug, Args)]
+pub struct RotateArgs {
+    /// The cluster may stand still meanwhile
+    #[arg(long)]
+    pub interrupt: bool,
+    /// How.
+    #[command(flatten)]
+    pub change: ChangeArgs,
 }
 
 /// Arguments of `upgrade`.

@@ -13,7 +13,7 @@ use serde::Serialize;
 use crate::arguments::CertsVerb;
 use crate::phases::{RenewCertificates, ServeCertificates, words};
 use crate::verbs::{AnyPhase, recorded, walk};
-use crate::{Configuration, Error};
+use crate::{Configuration, Error, rotate};
 
 /// What is there.
 #[derive(Serialize)]
@@ -37,6 +37,7 @@ struct Line {
 pub(crate) fn run(context: &mut Context, root: &Path, verb: &CertsVerb) -> Result<(), cli::Error> {
     let configuration = recorded(root)?;
     match verb {
+        CertsVerb::RotateCa { what } => rotate::run(context, root, &configuration, what),
         CertsVerb::Check { days } => check(context, root, &configuration, *days),
         CertsVerb::Renew { all, days, dry_run } => {
             let within = if *all { None } else { Some(*days) };
@@ -78,8 +79,9 @@ fn check(
     let bad = found.certificates.iter().filter(|line| !line.right);
     let bad: Vec<&str> = bad.map(|line| line.name.as_str()).collect();
     Err(
-        cli::Error::from(Error::Sick(format!("not right: {}", bad.join(", "))))
-            .hint("run `etcdadm certs renew`; an authority is renewed by hand"),
+        cli::Error::from(Error::Sick(format!("not right: {}", bad.join(", ")))).hint(
+            "run `etcdadm certs renew`; an authority is replaced by `etcdadm certs rotate-ca`",
+        ),
     )
 }
 

@@ -319,6 +319,56 @@ pub enum Error {
     /// An upgrade that etcd cannot make, or not yet.
     #[error("{0}")]
     NoUpgrade(String),
+    /// A change of authorities, and the one that is to come is not there.
+    #[error("{path} is not there: no new authority is known on this host")]
+    NoNext {
+        /// The file.
+        path: PathBuf,
+    },
+    /// What is to be the new authority cannot be.
+    #[error("{path} {why}")]
+    NextUnusable {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        why: String,
+    },
+    /// A new authority is to be made, and another host has made one.
+    #[error("a new authority is on its way already: it is trusted by {members}")]
+    NextElsewhere {
+        /// Members that trust it.
+        members: String,
+        /// Where it belongs on this host.
+        folder: PathBuf,
+    },
+    /// A step of a change of authorities, and members have not taken the one before.
+    #[error("not every member is ready: {why}")]
+    Behind {
+        /// The verb of the step that they have not taken.
+        verb: &'static str,
+        /// Those that have not.
+        members: String,
+        /// How it is seen, of each.
+        why: String,
+    },
+    /// A member is to be restarted, and another one does not serve.
+    #[error("{member} does not serve: {why}")]
+    OtherSick {
+        /// The other member.
+        member: String,
+        /// What it or the transport complains of.
+        why: String,
+    },
+    /// A member is to be restarted, and nobody would serve meanwhile.
+    #[error(
+        "while this member is restarted, {serving} of the {needed} voters that are needed would serve"
+    )]
+    Interrupts {
+        /// Those that serve without it.
+        serving: usize,
+        /// The majority.
+        needed: usize,
+    },
     /// To recover a cluster that needs none.
     #[error("a majority serves: {members}")]
     StillServes {
@@ -418,12 +468,27 @@ impl Explain for Error {
                 one("copy ca.crt and ca.key from a member's certificate folder into this host's")
             }
             Self::NoAuthorityKey { .. } => one(
-                "copy ca.key from where the authority is kept, or hand complete certificates in",
+                "copy ca.key from where the authority is kept, or bring certificates that were signed there (`etcdadm certs install`)",
             ),
             Self::NoArtifact { version, arch, .. } => vec![artifact_hint(*version, arch)],
             Self::Release { version, arch, .. } => vec![artifact_hint(*version, arch)],
             Self::OtherVersion { installed, .. } => {
                 vec![format!("leave --version out, or say --version {installed}")]
+            }
+            Self::NoNext { path } => vec![format!(
+                "run `etcdadm certs rotate-ca trust` on a host that has the authority's key, and copy {} from there",
+                path.parent().unwrap_or(path).display()
+            )],
+            Self::NextElsewhere { folder, .. } => vec![format!(
+                "copy {} from there to this host, then run this again",
+                folder.display()
+            )],
+            Self::Behind { verb, members, .. } => vec![format!("run `{verb}` on {members} first")],
+            Self::OtherSick { .. } => {
+                one("bring it up first, or remove it: `etcdadm member remove`")
+            }
+            Self::Interrupts { .. } => {
+                one("add --interrupt if the cluster may stand still meanwhile")
             }
             Self::Removed { .. } => one("run `etcdadm reset` first: it sets the data aside"),
             Self::LostData { .. } => one(

@@ -94,7 +94,8 @@ pub(crate) const CERTS: &str = "\
 Examples:
   etcdadm certs check --days 60
   etcdadm certs renew                            those that have fewer than 120 days left
-  etcdadm certs renew --all";
+  etcdadm certs renew --all
+  etcdadm certs rotate-ca trust                  then on the other hosts; then reissue on all, then finish on all";
 
 pub(crate) const UPGRADE: &str = "\
 Examples:

@@ -1,7 +1,8 @@
 //! What a host tells of itself, read from /proc: nothing that is looked up by name, no program run.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use host::Inspect;
 
@@ -29,6 +30,28 @@ pub(crate) fn uid(seen: &dyn Inspect) -> Result<Option<u32>, Error> {
         .unwrap_or_default();
     let line = text.lines().find_map(|line| line.strip_prefix("Uid:"));
     Ok(line.and_then(|ids| ids.split_whitespace().nth(1)?.parse().ok()))
+}
+
+/// When a process was started, in nanoseconds since 1970 by the clock of `now`; to a hundredth of a second.
+pub(crate) fn started_at(
+    seen: &dyn Inspect,
+    pid: u32,
+    now: SystemTime,
+) -> Result<Option<i128>, Error> {
+    let uptime = seen.read_text(Path::new("/proc/uptime"))?;
+    let stat = seen.read_text(&PathBuf::from(format!("/proc/{pid}/stat")))?;
+    let age = uptime.zip(stat).and_then(|(uptime, stat)| {
+        let uptime: f64 = uptime.split_whitespace().next()?.parse().ok()?;
+        // The program's name stands in brackets and may hold anything; 20 fields after it, in hundredths of a second.
+        let (_, rest) = stat.rsplit_once(')')?;
+        let started: f64 = rest.split_whitespace().nth(19)?.parse().ok()?;
+        Some(uptime - started / 100.0)
+    });
+    let now = now.duration_since(UNIX_EPOCH).ok();
+    Ok(age.zip(now).map(|(age, now)| {
+        let age = (age.max(0.0) * 1e9) as i128;
+        now.as_nanos().cast_signed() - age
+    }))
 }
 
 /// All addresses of the host but loopback and link-local ones; IPv4 first, in the kernel's order.
@@ -92,6 +115,21 @@ fn global_v6(table: &str) -> Vec<Ipv6Addr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_process_says_when_it_was_started() {
+        let mut host = host::Memory::new(host::Nothing);
+        let mut put = |path: &str, text: &str| {
+            host::Host::apply(&mut host, &host::Change::file(path, text)).unwrap();
+        };
+        put("/proc/uptime", "1000.50 1900.00\n");
+        let stat = "7 (a ) (b) S 1 7 7 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 99950 1 2\n";
+        put("/proc/7/stat", stat);
+        let now = UNIX_EPOCH + std::time::Duration::from_secs(5000);
+        let started = started_at(&host, 7, now).unwrap().unwrap();
+        assert_eq!(started / 1_000_000, 4_999_000);
+        assert_eq!(started_at(&host, 8, now).unwrap(), None);
+    }
 
     #[test]
     fn addresses_are_read_from_the_kernels_tables() {

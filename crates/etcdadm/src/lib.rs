@@ -12,6 +12,7 @@
 //! [`run`], then `verbs`, one file each with its phases listed, then `phases`.
 
 mod arguments;
+mod authorities;
 mod capsule;
 mod certs;
 mod configuration;
@@ -36,6 +37,7 @@ mod recover_data;
 mod reset;
 mod restore;
 mod restore_data;
+mod rotate;
 mod save;
 mod snapshot;
 mod start;

@@ -91,14 +91,17 @@ impl Authority {
         })
     }
 
-    /// Takes an authority over from PEM texts. The first certificate is the one that signs; it must be the key's.
+    /// Takes an authority over from PEM texts. Of several certificates (a bundle, while authorities are changed) the key's
+    /// own is the one that signs.
     pub fn from_pem(certificate: &[u8], key: &[u8]) -> Result<Self, AuthorityError> {
-        let parsed = Certificate::parse(certificate).map_err(AuthorityError::Certificate)?;
+        let all = Certificate::parse_all(certificate).map_err(AuthorityError::Certificate)?;
         let key = PrivateKey::from_pem(key).map_err(AuthorityError::Key)?;
+        let own = all.iter().position(|one| one.belongs_to(&key));
+        let parsed = all[own.unwrap_or(0)].clone();
         if !parsed.is_ca {
             return Err(AuthorityError::NotAnAuthority(parsed.common_name));
         }
-        if !parsed.belongs_to(&key) {
+        if own.is_none() {
             return Err(AuthorityError::KeyMismatch(parsed.common_name));
         }
         Ok(Self {
@@ -144,32 +147,14 @@ impl Authority {
             ));
         }
         let fail = |e: &rcgen::Error| encode(&profile.common_name, e);
-        let mut params = CertificateParams::default();
-        params.distinguished_name =
-            distinguished_name(&profile.common_name, profile.organization.as_deref());
-        params.is_ca = IsCa::ExplicitNoCa;
+        let mut params = parameters(profile)?;
         params.use_authority_key_identifier_extension = true;
-        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages = match profile.usage {
-            Usage::Client => vec![ExtendedKeyUsagePurpose::ClientAuth],
-            Usage::Server => vec![ExtendedKeyUsagePurpose::ServerAuth],
-            Usage::Both => vec![
-                ExtendedKeyUsagePurpose::ServerAuth,
-                ExtendedKeyUsagePurpose::ClientAuth,
-            ],
-        };
         let left = self
             .certificate
             .not_after
             .duration_since(now)
             .unwrap_or_default();
         (params.not_before, params.not_after) = dates(now, profile.validity.min(left));
-        for san in &profile.sans {
-            params.subject_alt_names.push(match san {
-                San::Ip(ip) => SanType::IpAddress(*ip),
-                San::Dns(name) => SanType::DnsName(name.as_str().try_into().map_err(|e| fail(&e))?),
-            });
-        }
         let der = self.certificate.der().into();
         let issuer = Issuer::from_ca_cert_der(&der, self.key.pair()).map_err(|e| fail(&e))?;
         params
@@ -177,6 +162,47 @@ impl Authority {
             .map(|certificate| certificate.pem())
             .map_err(|e| fail(&e))
     }
+}
+
+/// A request for a certificate, PEM (PKCS #10, RFC 2986), signed by the key that it is to be for. It asks for the profile's
+/// subject, names and uses; how long the certificate is valid is the authority's to say.
+///
+/// # Errors
+/// [`AuthorityError::Encode`].
+pub fn request(profile: &Profile, key: &PrivateKey) -> Result<String, AuthorityError> {
+    let fail = |e: rcgen::Error| encode(&profile.common_name, &e);
+    let asked = parameters(profile)?
+        .serialize_request(key.pair())
+        .map_err(fail)?;
+    asked.pem().map_err(fail)
+}
+
+/// What a leaf is to say, whoever signs it.
+fn parameters(profile: &Profile) -> Result<CertificateParams, AuthorityError> {
+    let mut params = CertificateParams::default();
+    params.distinguished_name =
+        distinguished_name(&profile.common_name, profile.organization.as_deref());
+    params.is_ca = IsCa::ExplicitNoCa;
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = match profile.usage {
+        Usage::Client => vec![ExtendedKeyUsagePurpose::ClientAuth],
+        Usage::Server => vec![ExtendedKeyUsagePurpose::ServerAuth],
+        Usage::Both => vec![
+            ExtendedKeyUsagePurpose::ServerAuth,
+            ExtendedKeyUsagePurpose::ClientAuth,
+        ],
+    };
+    for san in &profile.sans {
+        params.subject_alt_names.push(match san {
+            San::Ip(ip) => SanType::IpAddress(*ip),
+            San::Dns(name) => SanType::DnsName(
+                name.as_str()
+                    .try_into()
+                    .map_err(|e| encode(&profile.common_name, &e))?,
+            ),
+        });
+    }
+    Ok(params)
 }
 
 fn distinguished_name(common_name: &str, organization: Option<&str>) -> DistinguishedName {

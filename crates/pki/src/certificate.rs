@@ -3,6 +3,8 @@
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use x509_parser::extensions::GeneralName;
 use x509_parser::pem::Pem;
 use x509_parser::prelude::{FromDer, X509Certificate};
@@ -144,6 +146,21 @@ impl Certificate {
         self.x509().public_key().raw.to_vec()
     }
 
+    /// The subject's name as DER, as a TLS server names the authorities that it accepts.
+    pub fn subject_der(&self) -> Vec<u8> {
+        self.x509().subject().as_raw().to_vec()
+    }
+
+    /// The certificate as a PEM block.
+    pub fn pem(&self) -> String {
+        let mut out = "-----BEGIN CERTIFICATE-----\n".to_owned();
+        for line in STANDARD.encode(&self.der).as_bytes().chunks(64) {
+            out += &String::from_utf8_lossy(line);
+            out.push('\n');
+        }
+        out + "-----END CERTIFICATE-----\n"
+    }
+
     /// Whether `issuer`'s key signed it and `issuer` is named as its issuer.
     pub fn signed_by(&self, issuer: &Self) -> bool {
         let (own, other) = (self.x509(), issuer.x509());
@@ -204,4 +221,19 @@ fn names(general: &[GeneralName<'_>]) -> Vec<San> {
             _ => None,
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::Certificate;
+    use crate::Authority;
+
+    #[test]
+    fn text_and_bytes_are_the_same_certificate() {
+        let authority = Authority::generate("etcd", SystemTime::now()).unwrap();
+        let again = Certificate::parse(authority.certificate().pem().as_bytes()).unwrap();
+        assert_eq!(again, *authority.certificate());
+    }
 }

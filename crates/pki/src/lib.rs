@@ -4,7 +4,7 @@
 //! in PEM text and the time, and write what they get. It makes P-256 keys only, but reads and keeps using whatever is on a
 //! host already: RSA and other curves, in PKCS#8, PKCS#1 or SEC1 form. A key that was read is written back as it was read.
 //!
-//! It does not do revocation, certificate requests or anything about TLS connections.
+//! It does not do revocation or anything about TLS connections, and signs no requests: it makes them.
 //!
 //! Start at [`Authority`], which issues what a [`Profile`] describes; [`etcd`] and [`kubernetes`] hold the profiles that the
 //! tools use. [`check`] says whether a pair that exists already will do.
@@ -18,7 +18,7 @@ mod profile;
 mod secret;
 mod verdict;
 
-pub use authority::{Authority, AuthorityError, CA_VALIDITY};
+pub use authority::{Authority, AuthorityError, CA_VALIDITY, request};
 pub use certificate::{Certificate, CertificateError};
 pub use key::{KeyError, PrivateKey};
 pub use profile::{LEAF_VALIDITY, Profile, San, SanError, Usage};

@@ -143,8 +143,22 @@ impl<'l> Members<'l> {
             }
         }
         to.iter().try_for_each(sync)?;
+        self.follow_authority(from)
+    }
+
+    /// Copies what a client trusts and shows from a member to the admin's machine, each file whole at any moment.
+    ///
+    /// # Errors
+    /// The host is off.
+    pub fn follow_authority(&self, from: &Host) -> Result<(), Error> {
         for name in CLIENT {
-            from.get(&format!("{PKI}/{name}"), &self.folder.join(name))?;
+            let (path, new) = (self.folder.join(name), self.folder.join("new"));
+            from.get(&format!("{PKI}/{name}"), &new)?;
+            std::fs::rename(&new, &path).map_err(|source| Error::File {
+                action: "rename",
+                path,
+                source,
+            })?;
         }
         Ok(())
     }

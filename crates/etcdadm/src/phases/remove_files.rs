@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use host::Phase;
 use pki::etcd::LEAVES;
 
+use crate::authorities::{next_folder, previous_folder};
 use crate::phases::install_binaries::PROGRAMS;
 use crate::phases::set_data_aside::aside;
 use crate::{Change, Configuration, Error, Machine, Record, View, paths};
@@ -35,6 +36,12 @@ impl<'a> Phase<Machine<'a>> for RemoveFiles<'_> {
                     let to = aside(&path, seen.now());
                     plan.push(host::Change::SetAside { path, to }.into());
                 }
+            }
+        }
+        for folder in [next_folder(self.0), previous_folder(self.0)] {
+            if host.stat(&folder)?.is_some() {
+                let to = aside(&folder, seen.now());
+                plan.push(host::Change::SetAside { path: folder, to }.into());
             }
         }
         let stems = LEAVES.iter().map(|leaf| leaf.file_stem());

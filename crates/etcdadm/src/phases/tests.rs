@@ -9,6 +9,7 @@ mod join;
 mod recover;
 mod reset;
 mod restore;
+mod rotate;
 mod upgrade;
 
 use std::collections::BTreeMap;

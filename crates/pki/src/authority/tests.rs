@@ -215,3 +215,38 @@ fn a_member_name_that_is_no_dns_name_stays_in_the_subject() {
     assert_eq!(certificate.sans, [San::parse("fd00::5").unwrap()]);
     assert_eq!(certificate.usage, Some(Usage::Both));
 }
+
+#[test]
+fn of_a_bundle_the_keys_own_certificate_signs() {
+    let now = SystemTime::now();
+    let [old, new] = ["etcd", "etcd-next"].map(|name| Authority::generate(name, now).unwrap());
+    let bundle = format!("{}{}", old.pair().certificate, new.pair().certificate);
+    for authority in [&old, &new] {
+        let found = Authority::from_pem(bundle.as_bytes(), authority.pair().key.expose()).unwrap();
+        assert_eq!(found.certificate(), authority.certificate());
+        let leaf = found.issue(&profile(Leaf::Peer, &identity()), now).unwrap();
+        let leaf = Certificate::parse(leaf.certificate.as_bytes()).unwrap();
+        assert!(leaf.signed_by(authority.certificate()));
+    }
+    assert_ne!(
+        old.certificate().subject_der(),
+        new.certificate().subject_der()
+    );
+}
+
+#[test]
+fn a_request_asks_for_what_the_leaf_must_say() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = crate::PrivateKey::generate().unwrap();
+    let asked = crate::request(&profile(Leaf::Server, &identity()), &key).unwrap();
+    let words = ["req", "-in", "server.csr", "-noout", "-verify", "-text"];
+    let (right, said) = openssl_in(folder.path(), &[("server.csr", asked.as_bytes())], &words);
+    assert!(right && said.contains("verify OK"), "{said}");
+    for part in [
+        "CN = node1",
+        "DNS:node1, IP Address:10.0.0.1, DNS:localhost",
+        "TLS Web Server Authentication, TLS Web Client Authentication",
+    ] {
+        assert!(said.contains(part), "{part} is not in {said}");
+    }
+}

@@ -13,6 +13,7 @@ mod killed;
 mod recovered;
 mod refused;
 mod removed;
+mod rotated;
 mod three;
 mod upgraded;
 

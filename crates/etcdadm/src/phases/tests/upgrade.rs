@@ -3,12 +3,12 @@
 use super::*;
 use crate::survey::Reach;
 
-fn url(id: u64) -> String {
+pub(super) fn url(id: u64) -> String {
     format!("https://10.77.0.{}:2379", 10 + id)
 }
 
 /// h1, this host, h2 and h3, all of this release; h1 leads.
-fn three(version: &str) -> World {
+pub(super) fn three(version: &str) -> World {
     let mut world = World::beside_a_cluster();
     let of = |world: &World, url: &str, id| {
         let status = MemberStatus {

@@ -1,0 +1,130 @@
+//! The member, running with the certificates and authorities that are in its files: asked by a handshake, not remembered.
+
+use std::cell::Cell;
+use std::collections::BTreeSet;
+use std::time::{Duration, SystemTime};
+
+use etcd::Waits;
+use host::{Phase, UnitActivity};
+use pki::Certificate;
+
+use crate::phases::reissue_certificates::certificate;
+use crate::phases::remove_member::move_leader;
+use crate::start::Start;
+use crate::survey::Reach;
+use crate::{Change, Configuration, Error, Machine, View, facts, paths};
+
+/// How long a member may take to be in sync again.
+const LIMIT: Duration = Duration::from_secs(600);
+
+/// Restarts the member, where it runs with other certificates than those in its files.
+pub(crate) struct RestartMember<'c> {
+    reach: Reach<'c>,
+    /// In a dry run nothing becomes of a restart: it is told once.
+    told: Cell<bool>,
+}
+
+impl<'c> RestartMember<'c> {
+    /// Asks the cluster through `reach`.
+    pub(crate) fn new(reach: Reach<'c>) -> Self {
+        let told = Cell::new(false);
+        Self { reach, told }
+    }
+}
+
+impl<'a> Phase<Machine<'a>> for RestartMember<'_> {
+    fn name(&self) -> &'static str {
+        "restart-member"
+    }
+
+    fn about(&self) -> &'static str {
+        "hand leadership over and restart etcd, unless it runs with what is in its files"
+    }
+
+    fn plan(&self, seen: &(dyn View + 'a)) -> Result<Vec<Change>, Error> {
+        let configuration = self.reach.configuration;
+        let local = configuration.local_url();
+        let active = seen.host().unit(paths::UNIT)?.activity == UnitActivity::Active;
+        let start = |restart| {
+            Change::Start(Start {
+                unit: paths::UNIT.to_owned(),
+                restart,
+                told: String::new(),
+                after: None,
+                limit: LIMIT,
+            })
+        };
+        let mut plan = Vec::new();
+        if active {
+            match runs_right(seen, configuration)? {
+                Some(true) => return Ok(plan),
+                Some(false) => {}
+                None => {
+                    let (endpoint, waits) = (local, Waits::seconds(120));
+                    return Ok(vec![etcd::Change::AwaitHealthy { endpoint, waits }.into()]);
+                }
+            }
+            plan.extend(hand_over(&self.reach, seen)?);
+        }
+        plan.push(start(active));
+        let dry = seen.host().is_dry_run() && matches!(plan.first(), Some(Change::Start(_)));
+        if dry && self.told.replace(true) {
+            return Ok(Vec::new());
+        }
+        Ok(plan)
+    }
+}
+
+/// What hands leadership to another member, where this host's leads: a leader that stops leaves an election behind.
+pub(super) fn hand_over(reach: &Reach<'_>, seen: &dyn View) -> Result<Option<Change>, Error> {
+    let local = reach.configuration.local_url();
+    let status = seen.etcd().status(&local, &reach.credentials(seen)?);
+    let Some(status) = status.ok().filter(|status| status.leader == status.id) else {
+        return Ok(None);
+    };
+    let survey = reach.survey(seen)?;
+    Ok(survey.heir(status.id).map(|heir| move_leader(local, heir)))
+}
+
+/// Whether the running member accepts the authorities that are in the file, shows the certificates that are, and was
+/// started after they were written; nothing where it does not answer.
+pub(super) fn runs_right(
+    seen: &dyn View,
+    configuration: &Configuration,
+) -> Result<Option<bool>, Error> {
+    let (host, folder) = (seen.host(), configuration.certs_dir());
+    let credentials = crate::machine::credentials(host, folder)?;
+    let path = folder.join("ca.crt");
+    let trusted = Certificate::parse_all(&credentials.ca)
+        .map_err(|source| Error::Certificate { path, source })?;
+    let trusted: BTreeSet<_> = trusted.iter().map(Certificate::subject_der).collect();
+    for (url, file) in [
+        (configuration.local_url(), "server.crt"),
+        (configuration.peer_url(), "peer.crt"),
+    ] {
+        let probe = match seen.etcd().probe(&url, &credentials) {
+            Ok(probe) => probe,
+            // It trusts others than those who we are of now.
+            Err(etcd::Error::Rejected { .. } | etcd::Error::Untrusted { .. }) => {
+                return Ok(Some(false));
+            }
+            Err(_) => return Ok(None),
+        };
+        let own = certificate(host, &folder.join(file))?;
+        let accepts: BTreeSet<_> = probe.accepts.into_iter().collect();
+        if accepts != trusted || own.is_none_or(|own| own.der() != probe.certificate) {
+            return Ok(Some(false));
+        }
+    }
+    let pid = host.unit(paths::UNIT)?.main_pid;
+    let Some(started) = facts::started_at(host, pid, SystemTime::now())? else {
+        return Ok(Some(true));
+    };
+    for name in ["ca.crt", "server.crt", "server.key", "peer.crt", "peer.key"] {
+        let stat = host.stat(&folder.join(name))?;
+        if stat.is_some_and(|stat| stat.changed > started) {
+            return Ok(Some(false));
+        }
+    }
+    Ok(Some(true))
+}

@@ -1,0 +1,139 @@
+//! A new authority in the place of the old one, while the cluster is written to and looked at without a break.
+
+use hosts::Members;
+use lab::{Host, Output};
+use serde_json::Value;
+
+use crate::{Ground, NEWEST, timed};
+
+const PKI: &str = "/etc/etcd/pki";
+/// The client's pair of before, kept to be refused.
+const OLD: &str = "/root/old";
+
+#[test]
+#[ignore = "whole hosts: run by `cargo xtask test`"]
+fn authorities_change_without_a_moment_of_distrust() {
+    let ground = Ground::new("rotate", 3);
+    let members = ground.members(NEWEST);
+    let hosts = ground.hosts.as_slice();
+    members.equip_all(hosts).unwrap();
+    members.form(hosts).unwrap();
+    hosts[0].exec(["cp", "-a", PKI, OLD]).check().unwrap();
+    let run = |host: &Host, step: &str| rotate(&members, host, step);
+    let done = |host: &Host, step: &str| {
+        let output = run(host, step);
+        assert!(output.success(), "{step}: {}", output.error_text());
+        serde_json::from_str::<Value>(&output.text()).unwrap()
+    };
+    let ((), written) = members
+        .under_load(hosts, |_| {
+            // Made on the first host. Nobody shows its certificates while others do not trust it.
+            let told = done(&hosts[0], "trust");
+            assert_eq!(told["waitingFor"], serde_json::json!(["h2", "h3"]));
+            let refused = run(&hosts[0], "reissue");
+            assert!(
+                refused.code == 1
+                    && refused.error_text().contains("h2 does not accept etcd-")
+                    && refused.error_text().contains("h3 does not accept etcd-"),
+                "{}",
+                refused.error_text()
+            );
+            // A second one is not made beside it.
+            let refused = run(&hosts[1], "trust");
+            let said = "a new authority is on its way already: it is trusted by h1";
+            assert!(
+                refused.error_text().contains(said),
+                "{}",
+                refused.error_text()
+            );
+            for host in &hosts[1..] {
+                copy_next(&hosts[0], host);
+                done(host, "trust");
+            }
+            assert_eq!(
+                done(&hosts[0], "trust")["then"],
+                "etcdadm certs rotate-ca reissue"
+            );
+            // Clients follow as members do: both authorities first, then the new one's certificate.
+            members.follow_authority(&hosts[0]).unwrap();
+
+            done(&hosts[0], "reissue");
+            let refused = run(&hosts[0], "finish");
+            assert!(
+                refused
+                    .error_text()
+                    .contains("h2 shows a certificate of CN=etcd at"),
+                "{}",
+                refused.error_text()
+            );
+            done(&hosts[1], "reissue");
+            done(&hosts[2], "reissue");
+            members.follow_authority(&hosts[0]).unwrap();
+
+            let told: Vec<Value> = hosts.iter().map(|host| done(host, "finish")).collect();
+            assert_eq!(told[2]["waitingFor"], serde_json::json!([]));
+            for host in hosts {
+                let again = done(host, "finish");
+                assert_eq!(again["changes"], serde_json::json!([]), "{again:#}");
+            }
+        })
+        .unwrap();
+    println!(
+        "{} writes acknowledged, {} not, at most {:.2} s between two; {} looks, {} of them not well",
+        written.acknowledged.len(),
+        written.refused.len(),
+        written.longest.as_secs_f32(),
+        written.looks,
+        written.unhealthy.len(),
+    );
+    for (number, said) in &written.refused {
+        println!("  write {number}: {said}");
+    }
+    let distrust = |said: &&String| said.contains("x509") || said.contains("certificate");
+    let all = written.refused.iter().map(|(_, said)| said);
+    let distrusted: Vec<_> = all.chain(&written.unhealthy).filter(distrust).collect();
+    assert!(distrusted.is_empty(), "{distrusted:?}");
+    assert!(written.acknowledged.len() > 20);
+    members.check_healthy(hosts).unwrap();
+    for host in hosts {
+        assert_eq!(members.lost(host, &written).unwrap(), [0; 0]);
+        let check = members.etcdadm(host, ["certs", "check"]).text().unwrap();
+        assert_eq!(
+            check.lines().count(),
+            5,
+            "one authority, four pairs: {check}"
+        );
+    }
+    // Whoever has only what the old authority signed is a stranger, and the new one's key signs.
+    let old = |name: &str| format!("{OLD}/{name}");
+    let words = [
+        "/opt/bin/etcdctl",
+        "--endpoints=https://127.0.0.1:2379",
+        &format!("--cacert={PKI}/ca.crt"),
+        &format!("--cert={}", old("etcdctl-etcd-client.crt")),
+        &format!("--key={}", old("etcdctl-etcd-client.key")),
+        "--command-timeout=2s",
+        "get",
+        "x",
+    ];
+    assert!(!hosts[0].exec(words).output().unwrap().success());
+    let renew = ["certs", "renew", "--all"];
+    for host in hosts {
+        members.etcdadm(host, renew).check().unwrap();
+    }
+    members.check_healthy(hosts).unwrap();
+}
+
+fn rotate(members: &Members<'_>, host: &Host, step: &str) -> Output {
+    let words = ["certs", "rotate-ca", step, "--output", "json"];
+    let run = members.etcdadm(host, words);
+    timed(&format!("{} {step}", host.name()), || run.output().unwrap())
+}
+
+/// The new authority, as an admin copies it.
+fn copy_next(from: &Host, to: &Host) {
+    for name in ["ca.crt", "ca.key"] {
+        let path = format!("{PKI}/next/{name}");
+        to.write(&path, from.read(&path).unwrap(), 0o600).unwrap();
+    }
+}

@@ -110,6 +110,7 @@ pub(crate) fn files(install_dir: &Path) -> Vec<PathBuf> {
             paths::KUBELET_DROPIN,
             paths::MODULES,
             paths::SYSCTLS,
+            paths::TMPFILES,
         ]
         .map(PathBuf::from),
     );
@@ -124,6 +125,7 @@ pub(crate) fn folders(install_dir: &Path) -> Vec<PathBuf> {
         "/etc/containerd",
         "/etc/modules-load.d",
         "/etc/sysctl.d",
+        "/etc/tmpfiles.d",
         paths::CNI_BIN,
         "/opt/cni",
         paths::CNI_CONF,

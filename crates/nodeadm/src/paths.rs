@@ -45,5 +45,7 @@ pub(crate) const KUBELET_DROPIN: &str = "/etc/systemd/system/kubelet.service.d/1
 pub(crate) const MODULES: &str = "/etc/modules-load.d/klusterkit.conf";
 /// Kernel parameters to be set at boot.
 pub(crate) const SYSCTLS: &str = "/etc/sysctl.d/99-klusterkit.conf";
+/// What is removed at boot.
+pub(crate) const TMPFILES: &str = "/etc/tmpfiles.d/klusterkit.conf";
 /// A folder that is in every PATH, over SSH too.
 pub(crate) const LINKS: &str = "/usr/local/bin";

@@ -10,6 +10,16 @@ use crate::{Error, Node, containerd, paths, units};
 
 const UNIT: &str = "containerd.service";
 
+/// What CNI plugins note of a pod's network (flannel what it told the next plugin, libcni the result, host-local the
+/// address) says nothing any more once the host has booted: network namespaces do not outlive it. Nobody syncs these
+/// files, and one that a power loss left empty keeps its pod from ever being taken down, and so from coming back.
+const FORGOTTEN_AT_BOOT: &str = "\
+# Written by nodeadm.
+R! /var/lib/cni/flannel
+R! /var/lib/cni/results
+R! /var/lib/cni/networks/cbr0
+";
+
 /// See the module.
 pub struct StartContainerd;
 
@@ -57,6 +67,9 @@ impl Phase<Node> for StartContainerd {
         if !running || !plan.is_empty() {
             plan.push(host::Change::unit(UNIT, UnitAction::Start).into());
         }
+        // First of all, so that no pod has a network before it.
+        let forgotten = plan_file(seen, Path::new(paths::TMPFILES), 0o644, FORGOTTEN_AT_BOOT)?;
+        plan.splice(0..0, forgotten);
         Ok(plan)
     }
 }

@@ -173,6 +173,7 @@ fn init_makes_a_control_plane_and_a_second_run_nothing() {
     configure-kernel: write /etc/sysctl.d/99-klusterkit.conf
     configure-kernel: set net.ipv4.ip_forward to 1
     configure-kernel: set net.bridge.bridge-nf-call-iptables to 1
+    start-containerd: write /etc/tmpfiles.d/klusterkit.conf
     start-containerd: set /etc/containerd/config.toml aside as /etc/containerd/config.toml.before-nodeadm
     start-containerd: write /etc/containerd/config.toml
     start-containerd: write /etc/systemd/system/containerd.service

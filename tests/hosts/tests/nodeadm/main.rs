@@ -12,6 +12,7 @@ mod beside_kubeadm;
 mod facts;
 mod held_address;
 mod host_checks;
+mod power;
 
 use std::time::{Duration, Instant};
 

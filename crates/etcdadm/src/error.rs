@@ -182,6 +182,16 @@ pub enum Error {
         /// The end of its log.
         log: String,
     },
+    /// A first member does not become ready.
+    #[error("{unit} was not ready within {seconds} s and was stopped; the end of its log:\n{log}")]
+    NeverReady {
+        /// The unit.
+        unit: String,
+        /// How long was waited.
+        seconds: u64,
+        /// The end of its log.
+        log: String,
+    },
     /// To reset, and the cluster cannot be asked.
     #[error("it cannot be told whether the cluster still has this member")]
     CannotTell {
@@ -475,6 +485,9 @@ impl Explain for Error {
             Self::OtherVersion { installed, .. } => {
                 vec![format!("leave --version out, or say --version {installed}")]
             }
+            Self::NeverReady { .. } => one(
+                "mend what the log tells of (room on the disk, mostly), then run this again: what the member left is set aside, for it served nobody",
+            ),
             Self::NoNext { path } => vec![format!(
                 "run `etcdadm certs rotate-ca trust` on a host that has the authority's key, and copy {} from there",
                 path.parent().unwrap_or(path).display()

@@ -8,7 +8,7 @@ use host::{Local, Phase};
 use crate::arguments::{InitArgs, InitPhase};
 use crate::phases::{
     AwaitHealth, Begin, CheckHost, FetchRelease, InstallBinaries, IssueCertificates, RecordMember,
-    StartMember, WriteConfiguration, WriteEtcdctl,
+    SetUnreadyAside, StartMember, WriteConfiguration, WriteEtcdctl,
 };
 use crate::verbs::{configure, member_result, print_member, tool, with_machine};
 use crate::{Configuration, Machine};
@@ -31,6 +31,7 @@ pub(crate) fn phases<'a>(configuration: &Configuration) -> Vec<Box<dyn Phase<Mac
             configuration,
             begin,
         }),
+        Box::new(SetUnreadyAside(configuration)),
         Box::new(WriteConfiguration {
             configuration,
             begin,

@@ -34,6 +34,9 @@ pub struct Start {
     /// When to give up.
     #[serde(skip)]
     pub limit: Duration,
+    /// Nothing of the member's is worth waiting for longer: where it is given up, it is stopped.
+    #[serde(skip)]
+    pub first: bool,
 }
 
 impl fmt::Display for Start {
@@ -60,13 +63,22 @@ impl Start {
         if self.restart {
             host.apply(&host::Change::unit(&self.unit, UnitAction::Stop))?;
         }
+        let begun = Instant::now();
         // systemd tells at once when it is ready or has failed, but not beyond the limit of a single program.
-        match host.apply(&host::Change::unit(&self.unit, UnitAction::Start)) {
-            Err(host::Error::Unit { .. }) => return self.failed(host),
+        let start = if self.first && !host.is_dry_run() {
+            let start = ["--quiet", "start", self.unit.as_str()];
+            host::Change::Run(host::Run::new("systemctl", start).within(self.limit))
+        } else {
+            host::Change::unit(&self.unit, UnitAction::Start)
+        };
+        match host.apply(&start) {
+            Err(host::Error::Unit { .. } | host::Error::Failed { .. }) => return self.failed(host),
             Err(host::Error::Timeout { .. }) => {}
             other => return Ok(other?),
         }
-        let begun = Instant::now();
+        if self.first {
+            return self.given_up(host);
+        }
         note(&format!(
             "{} is still not ready, waiting (at most {} s)",
             self.unit,
@@ -92,12 +104,27 @@ impl Start {
         }
     }
 
-    fn failed(&self, host: &mut dyn Host) -> Result<(), Error> {
+    /// A first member that is never ready waits for itself: a majority of one.
+    fn given_up(&self, host: &mut dyn Host) -> Result<(), Error> {
         let log = log(host, &self.unit);
-        // It would be started over and over with what it cannot use. The failure itself is what there is to tell.
+        self.stop(host);
+        Err(Error::NeverReady {
+            unit: self.unit.clone(),
+            seconds: self.limit.as_secs(),
+            log,
+        })
+    }
+
+    /// It would be started over and over with what it cannot use. The failure itself is what there is to tell.
+    fn stop(&self, host: &mut dyn Host) {
         for action in [UnitAction::Stop, UnitAction::ResetFailed] {
             let _ = host.apply(&host::Change::unit(&self.unit, action));
         }
+    }
+
+    fn failed(&self, host: &mut dyn Host) -> Result<(), Error> {
+        let log = log(host, &self.unit);
+        self.stop(host);
         if OUTDATED.iter().any(|text| log.contains(text)) {
             return Ok(());
         }
@@ -122,10 +149,51 @@ fn log(host: &dyn Host, unit: &str) -> String {
     let Ok(output) = host.query(&Query::new("journalctl", arguments)) else {
         return String::new();
     };
-    let text = output.text();
-    let telling: Vec<&str> = text
+    telling(&output.text())
+}
+
+/// The last lines that tell something: neither what goes well nor the calls that led to a panic.
+fn telling(log: &str) -> String {
+    let call = |line: &str| {
+        line.starts_with(['\t', ' '])
+            || line.starts_with("goroutine ")
+            || line.starts_with("created by ")
+            || line.ends_with(')')
+                && line
+                    .split_once('(')
+                    .is_some_and(|(called, _)| called.contains('.') && !called.contains([' ', '{']))
+    };
+    let lines: Vec<String> = log
         .lines()
-        .filter(|line| !line.contains("\"level\":\"info\""))
+        .filter(|line| {
+            !line.trim().is_empty() && !line.contains("\"level\":\"info\"") && !call(line)
+        })
+        .map(|line| match line.split_once(",\"stacktrace\":") {
+            Some((before, _)) => format!("{before}}}"),
+            None => line.to_owned(),
+        })
         .collect();
-    telling[telling.len().saturating_sub(8)..].join("\n")
+    lines[lines.len().saturating_sub(8)..].join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn of_a_panic_the_reason_is_told() {
+        let log = concat!(
+            "{\"level\":\"info\",\"msg\":\"starting\"}\n",
+            "{\"level\":\"fatal\",\"msg\":\"failed to commit tx\",\"error\":\"no space left on device\",\"stacktrace\":\"go.etcd.io/x\\n\"}\n",
+            "panic: failed to create WAL\n\n",
+            "goroutine 1 [running]:\n",
+            "go.uber.org/zap/zapcore.CheckWriteAction.OnWrite(0x2, 0x0?, {0x0?, 0x0?, 0x1?})\n",
+            "\tgo.uber.org/zap@v1.27.0/zapcore/entry.go:196 +0x54\n",
+            "main.main()\n",
+            "etcd.service: Main process exited, code=exited, status=2/INVALIDARGUMENT\n",
+        );
+        insta::assert_snapshot!(super::telling(log), @r#"
+        {"level":"fatal","msg":"failed to commit tx","error":"no space left on device"}
+        panic: failed to create WAL
+        etcd.service: Main process exited, code=exited, status=2/INVALIDARGUMENT
+        "#);
+    }
 }

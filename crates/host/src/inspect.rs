@@ -184,6 +184,17 @@ impl fmt::Display for Condition {
     }
 }
 
+/// Whether `bytes` stand anywhere in `text`; none stand nowhere.
+pub(crate) fn stands_in(text: &[u8], bytes: &[u8]) -> bool {
+    let Some(first) = bytes.first() else {
+        return false;
+    };
+    let begins = text.iter().enumerate().filter(|(_, byte)| *byte == first);
+    begins
+        .into_iter()
+        .any(|(at, _)| text[at..].starts_with(bytes))
+}
+
 /// Reads a host. Nothing here changes it.
 pub trait Inspect {
     /// What lies at `path`, without following a link; `None` if nothing does.
@@ -215,6 +226,15 @@ pub trait Inspect {
     /// # Errors
     /// [`Error::File`].
     fn digest(&self, path: &Path) -> Result<Option<Digest>, Error>;
+
+    /// Whether any of these strings of bytes stands in a file of any size, `None` if there is no file.
+    ///
+    /// # Errors
+    /// [`Error::File`].
+    fn contains(&self, path: &Path, any: &[&[u8]]) -> Result<Option<bool>, Error> {
+        let holds = |text: Vec<u8>| any.iter().any(|bytes| stands_in(&text, bytes));
+        Ok(self.read(path, u64::MAX - 1)?.map(holds))
+    }
 
     /// What systemd knows of a unit.
     ///

@@ -9,6 +9,7 @@ use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 use crate::atomic::{sync_folder_of, write_atomically};
+use crate::inspect::stands_in;
 use crate::{
     Change, Condition, Digest, Error, FileSystem, Host, Inspect, Kind, Output, Query, Run, Stat,
     Unit, UnitAction, UnitActivity, Wait, poll_until, process,
@@ -336,6 +337,28 @@ impl Inspect for Local {
             .map_err(error())
     }
 
+    fn contains(&self, path: &Path, any: &[&[u8]]) -> Result<Option<bool>, Error> {
+        let error = || Error::file("read", path);
+        let Some(mut file) = absent(File::open(self.path(path))).map_err(error())? else {
+            return Ok(None);
+        };
+        let longest = any.iter().map(|bytes| bytes.len()).max().unwrap_or(0);
+        let (mut buffer, mut filled) = (vec![0; (1 << 20).max(longest * 2)], 0);
+        loop {
+            match file.read(&mut buffer[filled..]).map_err(error())? {
+                0 => return Ok(Some(false)),
+                n => filled += n,
+            }
+            if any.iter().any(|bytes| stands_in(&buffer[..filled], bytes)) {
+                return Ok(Some(true));
+            }
+            // The end may be the beginning of what is looked for.
+            let kept = filled.min(longest.saturating_sub(1));
+            buffer.copy_within(filled - kept..filled, 0);
+            filled = kept;
+        }
+    }
+
     fn unit(&self, name: &str) -> Result<Unit, Error> {
         if self.root != Path::new("/") {
             return Ok(Unit::default());
@@ -594,5 +617,32 @@ mod tests {
             ..Unit::default()
         };
         assert_eq!(parse_unit(text), unit);
+    }
+
+    #[test]
+    fn bytes_are_found_wherever_they_stand_in_a_large_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut host = Local::new(dir.path());
+        let path = Path::new("/large");
+        let mut content = vec![b'x'; 3 << 20];
+        for at in [0, (1 << 20) - 3, (2 << 20) + 7, (3 << 20) - 6] {
+            content[at..at + 6].copy_from_slice(b"needle");
+            host.apply(&Change::file(path, content.clone())).unwrap();
+            assert_eq!(
+                host.contains(path, &[b"none", b"needle"]).unwrap(),
+                Some(true),
+                "{at}"
+            );
+            content[at..at + 6].copy_from_slice(b"xxxxxx");
+        }
+        host.apply(&Change::file(path, content)).unwrap();
+        assert_eq!(
+            host.contains(path, &[b"none", b"needle"]).unwrap(),
+            Some(false)
+        );
+        assert_eq!(
+            host.contains(Path::new("/none"), &[b"needle"]).unwrap(),
+            None
+        );
     }
 }

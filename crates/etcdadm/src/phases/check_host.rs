@@ -10,6 +10,7 @@ use crate::configuration::has_data;
 use crate::phases::Begin;
 use crate::phases::checks::{Finding, fault, judge};
 use crate::phases::set_data_aside::is_data;
+use crate::phases::set_unready_aside::never_ready;
 use crate::{Configuration, Error, Machine, Record, View, facts, older, paths};
 
 /// What a member without any keys takes: two segments of its log, written to their full size at once, and some room.
@@ -236,7 +237,7 @@ fn conflicting_units(seen: &dyn Inspect) -> Result<Finding, Error> {
 /// A member that begins writes its log's segments to their full size, and dies of it where they do not fit.
 fn disk_room(seen: &dyn Inspect, configuration: &Configuration) -> Result<Finding, Error> {
     let folder = configuration.data_dir();
-    if configuration.has_data(seen)? {
+    if configuration.has_data(seen)? && !never_ready(seen, configuration)? {
         return Ok(None);
     }
     let Some(found) = seen.file_system(folder)? else {

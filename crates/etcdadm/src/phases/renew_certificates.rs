@@ -146,6 +146,7 @@ impl<'a> Phase<Machine<'a>> for ServeCertificates<'_> {
             told: String::new(),
             after: None,
             limit: Duration::from_secs(120),
+            first: false,
         })])
     }
 }

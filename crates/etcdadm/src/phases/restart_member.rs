@@ -52,6 +52,7 @@ impl<'a> Phase<Machine<'a>> for RestartMember<'_> {
                 told: String::new(),
                 after: None,
                 limit: LIMIT,
+                first: false,
             })
         };
         let mut plan = Vec::new();

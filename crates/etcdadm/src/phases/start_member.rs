@@ -9,12 +9,16 @@ use std::time::Duration;
 use etcd::settings::INITIAL;
 use host::{Phase, UnitActivity};
 
+use crate::phases::set_unready_aside::never_ready;
 use crate::phases::{Begin, WriteConfiguration};
 use crate::start::Start;
 use crate::{Change, Configuration, Error, Machine, View, paths};
 
 /// How long a member may take to fetch the cluster's data.
 const LIMIT: Duration = Duration::from_secs(600);
+
+/// How long a first member may take that begins with nothing: a few writes, on the slowest of disks.
+const FIRST_LIMIT: Duration = Duration::from_secs(90);
 
 /// How long members that are to start first are waited for.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -48,6 +52,10 @@ impl<'a> Phase<Machine<'a>> for StartMember<'_> {
             .find(|(key, _)| key == INITIAL[0])
             .map(|(_, value)| value.clone())
             .unwrap_or_default();
+        // With data it may have a long log to go through; as a first member that begins it has nothing to wait for.
+        let first = self.begin == Begin::Init
+            && (!self.configuration.has_data(seen.host())?
+                || never_ready(seen.host(), self.configuration)?);
         let start = |restart, after| {
             let (unit, told) = (paths::UNIT.to_owned(), told.clone());
             Change::Start(Start {
@@ -55,7 +63,8 @@ impl<'a> Phase<Machine<'a>> for StartMember<'_> {
                 restart,
                 told,
                 after,
-                limit: LIMIT,
+                limit: if first { FIRST_LIMIT } else { LIMIT },
+                first,
             })
         };
         if unit.activity == UnitActivity::Active {

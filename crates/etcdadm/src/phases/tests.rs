@@ -99,7 +99,7 @@ impl World {
         self.put(
             "/var/lib/etcd/member/wal/0000000000000000-0000000000000000.wal",
             0o600,
-            "",
+            "clientURLs",
         );
     }
 

@@ -52,6 +52,7 @@ impl<'a> Phase<Machine<'a>> for UpgradeMember<'_> {
                 told: wanted.to_string(),
                 after: None,
                 limit: LIMIT,
+                first: false,
             })
         };
         let mut plan = Vec::new();

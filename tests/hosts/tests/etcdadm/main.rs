@@ -7,6 +7,7 @@
     reason = "a test: it says how long things took, and ends where they go wrong"
 )]
 
+mod begun;
 mod growth;
 mod kept;
 mod killed;

@@ -309,3 +309,82 @@ fn a_member_that_has_data_stays_who_it_is() {
     let elsewhere = world.configure(elsewhere);
     insta::assert_snapshot!(world.init(&elsewhere).unwrap_err(), @"phase check-host stopped before it changed anything more: same-member: this host's member is h1 at 10.77.0.11:2380 with data in /var/lib/etcd, not h1 at 10.77.0.11:2380 with data in /srv/etcd");
 }
+
+const WAL: &str = "/var/lib/etcd/member/wal/0000000000000000-0000000000000000.wal";
+
+/// A first member that ended with this in its log.
+fn ended_with(log: &[u8]) -> (World, Configuration) {
+    let mut world = World::new();
+    let configuration = world.configure(EtcdConfiguration::default());
+    world.init(&configuration).unwrap();
+    world.put(WAL, 0o600, log);
+    world.put("/var/lib/etcd/member/snap/db", 0o600, vec![0; 16384]);
+    world.host.set_unit(paths::UNIT, Unit::default());
+    (world, configuration)
+}
+
+#[test]
+fn a_first_member_that_was_never_ready_begins_anew() {
+    // As etcd 3.7 writes that it is a member, and no more.
+    let member =
+        br#"{"id":6006562318930776412,"peerURLs":["https://10.77.0.11:2380"],"name":"h1"}"#;
+    let (mut world, configuration) = ended_with(member);
+    insta::assert_snapshot!(world.init(&configuration).unwrap(), @"
+    set-unready-aside: set /var/lib/etcd aside as /var/lib/etcd.set-aside-20261118T110640Z
+    write-configuration: make folder /var/lib/etcd (0700)
+    start-member: start etcd.service and wait until it is ready
+    ");
+    // A database and no log at all.
+    let (mut world, configuration) = ended_with(member);
+    let path = WAL.into();
+    world.host.apply(&HostChange::Remove { path }).unwrap();
+    let changes = world.init(&configuration).unwrap();
+    assert!(changes.starts_with("set-unready-aside: "), "{changes}");
+    // Its disk must have room now, as at first.
+    let (mut world, configuration) = ended_with(member);
+    let full = host::FileSystem {
+        free: 1 << 20,
+        no_exec: false,
+        read_only: false,
+    };
+    world.host.set_file_system(Path::new("/var/lib"), full);
+    let error = world.init(&configuration).unwrap_err();
+    assert!(error.contains("1 MiB of room"), "{error}");
+}
+
+#[test]
+fn data_that_may_have_been_served_is_never_set_aside() {
+    let kept = |world: &mut World, configuration: &Configuration| {
+        let changes = world.init(configuration).unwrap();
+        assert!(!changes.contains("aside"), "{changes}");
+    };
+    // Published under another port; as 3.5 does it; more of a log than the beginning; a snapshot; a member that joined.
+    let (mut world, configuration) = ended_with(b"\x12\x17https://10.77.0.11:9999");
+    kept(&mut world, &configuration);
+    let (mut world, configuration) =
+        ended_with(br#"{"name":"h1","clientURLs":["https://10.77.0.11:2379"]}"#);
+    kept(&mut world, &configuration);
+    for path in [
+        "/var/lib/etcd/member/wal/0000000000000001-0000000000000100.wal",
+        "/var/lib/etcd/member/snap/0000000000000002-0000000000000100.snap",
+    ] {
+        let (mut world, configuration) = ended_with(b"");
+        world.put(path, 0o600, "");
+        kept(&mut world, &configuration);
+    }
+    let (mut world, configuration) = ended_with(b"");
+    let environment = world
+        .host
+        .read_text(Path::new(paths::ENVIRONMENT))
+        .unwrap()
+        .unwrap();
+    let joined = environment.replace("\"new\"", "\"existing\"");
+    world.put(paths::ENVIRONMENT, 0o600, joined);
+    kept(&mut world, &configuration);
+    // A log that was lost, beside a database that was written to.
+    let (mut world, configuration) = ended_with(b"");
+    let path = WAL.into();
+    world.host.apply(&HostChange::Remove { path }).unwrap();
+    world.put("/var/lib/etcd/member/snap/db", 0o600, vec![0; 1 << 20]);
+    kept(&mut world, &configuration);
+}

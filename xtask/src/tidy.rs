@@ -10,7 +10,7 @@ use crate::tools::TOOLS;
 /// The floors of `docs/architecture.md`: a crate uses only crates of lower floors.
 const FLOORS: [(u8, &[&str]); 4] = [
     (0, &["api", "host", "pki"]),
-    (1, &["systemd", "bundle", "etcd", "state", "ssh"]),
+    (1, &["systemd", "bundle", "capsule", "etcd", "state", "ssh"]),
     (2, &["cli"]),
     (3, &["etcdadm", "nodeadm", "cctl"]),
 ];

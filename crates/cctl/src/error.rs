@@ -154,6 +154,11 @@ impl Error {
                 program: words,
                 limit,
             },
+            ssh::Error::Received { host, source, .. } => ssh::Error::Received {
+                host,
+                program: words,
+                source,
+            },
             ssh::Error::Input { host, source, .. } => ssh::Error::Input {
                 host,
                 program: words,

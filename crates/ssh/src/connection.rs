@@ -18,7 +18,7 @@ use crate::{Call, Error, Target, error};
 
 const SSH: &str = "ssh";
 const GREETING: &str = "klusterkit-connected";
-const STDOUT_LIMIT: u64 = 64 << 20;
+const STDOUT_LIMIT: usize = 64 << 20;
 const STDERR_TAIL: usize = 16 << 10;
 const LINE_LIMIT: u64 = 64 << 10;
 
@@ -136,7 +136,7 @@ impl Connection {
     }
 
     /// Runs a program with all that `input` gives on its standard input; `line` hears each line of its standard error as it
-    /// comes. Ending with another code than 0 is an answer, not an error.
+    /// comes. Ending with another code than 0 is an answer, not an error. Of its standard output, the first 64 MiB are kept.
     ///
     /// # Errors
     /// When the program could not be started or did not end here: the connection was lost, sudo refused, the time was over.
@@ -144,6 +144,25 @@ impl Connection {
         &self,
         call: &Call,
         input: &mut (dyn Read + Send),
+        line: &mut (dyn FnMut(&str) + Send),
+    ) -> Result<Output, Error> {
+        let mut kept = Kept(Vec::new());
+        let output = self.stream(call, input, &mut kept, line)?;
+        Ok(Output {
+            stdout: kept.0,
+            ..output
+        })
+    }
+
+    /// As [`Connection::run`], but what the program prints goes to `to` as it comes, however much it is.
+    ///
+    /// # Errors
+    /// As [`Connection::run`], and [`Error::Received`] when `to` refuses it: the program is cut off then.
+    pub fn stream(
+        &self,
+        call: &Call,
+        input: &mut (dyn Read + Send),
+        to: &mut (dyn Write + Send),
         line: &mut (dyn FnMut(&str) + Send),
     ) -> Result<Output, Error> {
         let program = call.words();
@@ -180,7 +199,7 @@ impl Connection {
         };
         let over = AtomicBool::new(false);
 
-        let (bytes, said, unreadable, status) = std::thread::scope(|scope| {
+        let (refused, said, unreadable, status) = std::thread::scope(|scope| {
             let feeding = scope.spawn(|| {
                 let result = feed(input, &mut stdin);
                 drop(stdin);
@@ -198,25 +217,34 @@ impl Connection {
                 });
                 said
             });
-            let reading = scope.spawn(move || {
-                let (mut bytes, mut pipe) = (Vec::new(), stdout);
-                let _ = pipe.by_ref().take(STDOUT_LIMIT).read_to_end(&mut bytes);
-                let _ = std::io::copy(&mut pipe, &mut std::io::sink());
-                bytes
+            let reading = scope.spawn(|| {
+                let mut stdout = stdout;
+                let result = std::io::copy(&mut stdout, to);
+                if result.is_err() {
+                    kill();
+                }
+                result.err()
             });
             let status = wait(&child, Instant::now() + call.limit);
             if status.is_none() {
                 over.store(true, Ordering::Relaxed);
                 kill();
             }
-            let bytes = reading.join().unwrap_or_default();
+            let refused = reading.join().unwrap_or_default();
             let said = listening.join().unwrap_or_default();
             let unreadable = feeding.join().unwrap_or_default();
-            (bytes, said, unreadable, status)
+            (refused, said, unreadable, status)
         });
         let _ = lock(&child).wait();
         if let Some(source) = unreadable {
             return Err(Error::Input {
+                host: self.host(),
+                program,
+                source,
+            });
+        }
+        if let Some(source) = refused {
+            return Err(Error::Received {
                 host: self.host(),
                 program,
                 source,
@@ -252,7 +280,7 @@ impl Connection {
         }
         Ok(Output {
             code,
-            stdout: bytes,
+            stdout: Vec::new(),
             stderr: said.trim().to_owned(),
         })
     }
@@ -372,6 +400,21 @@ fn read_lines(pipe: impl Read, mut line: impl FnMut(&str)) {
             Ok(0) | Err(_) => return,
             Ok(_) => line(String::from_utf8_lossy(&bytes).trim_end_matches(['\n', '\r'])),
         }
+    }
+}
+
+/// Keeps the beginning, and takes the rest for nothing.
+struct Kept(Vec<u8>);
+
+impl Write for Kept {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let room = STDOUT_LIMIT - self.0.len();
+        self.0.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
     }
 }
 

@@ -117,6 +117,16 @@ pub enum Error {
         /// How long it had.
         limit: Duration,
     },
+    /// What a program printed could not be taken here.
+    #[error("{host}: what {program} printed could not be taken")]
+    Received {
+        /// The host.
+        host: String,
+        /// What printed it.
+        program: String,
+        /// Why not.
+        source: io::Error,
+    },
     /// What was to be sent could not be read here.
     #[error("{host}: what {program} was to be sent could not be read")]
     Input {

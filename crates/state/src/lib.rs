@@ -34,6 +34,7 @@ pub use objects::{
     Cluster, HandedOn, Machine, ObjectMeta, Phase, Reference, SshCluster, SshMachine,
     SshMachineSpec, SshMachineStatus,
 };
+pub use seal::{Sealing, is_sealed, opening, sealing};
 
 /// The schema that is read and written here.
 pub const SCHEMA_VERSION: u32 = 3;

@@ -281,3 +281,33 @@ fn a_machine_keeps_what_is_known_of_it() {
     assert!(state.machine("10.77.0.11").is_none());
     assert_eq!(state.machines.len(), 1);
 }
+
+#[test]
+fn a_sealed_stream_opens_for_its_recipients_and_only_whole() {
+    let place = Place::new();
+    let (ours, other) = (
+        place.key("ours", &["ed25519"], ""),
+        place.key("other", &["ed25519"], ""),
+    );
+    let path = place.0.path().join("backup");
+    let plain: Vec<u8> = (0..200_000u32).flat_map(u32::to_le_bytes).collect();
+    let mut sealing = crate::sealing(&path, &[ours.recipient().unwrap()], Vec::new()).unwrap();
+    std::io::Write::write_all(&mut sealing, &plain).unwrap();
+    let sealed = sealing.finish().unwrap();
+    assert!(crate::is_sealed(&sealed) && !crate::is_sealed(&plain));
+
+    let read = |sealed: &[u8], identity: &Identity| {
+        let mut found = Vec::new();
+        let read = crate::opening(&path, identity, sealed)?.read_to_end(&mut found);
+        Ok::<_, Error>(read.map(|_| found))
+    };
+    assert_eq!(read(&sealed, &ours).unwrap().unwrap(), plain);
+    assert!(matches!(read(&sealed, &other), Err(Error::NotForUs { .. })));
+    assert!(
+        read(&sealed[..sealed.len() - 1], &ours).unwrap().is_err(),
+        "cut short"
+    );
+    let mut flipped = sealed;
+    flipped[100_000] ^= 1;
+    assert!(read(&flipped, &ours).unwrap().is_err(), "one bit");
+}

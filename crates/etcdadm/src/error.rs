@@ -84,6 +84,24 @@ pub enum Error {
         /// What is wrong with it.
         fault: String,
     },
+    /// Certificates were asked for, and have not come.
+    #[error("{path} asks for a certificate that was not installed yet")]
+    Requested {
+        /// The request.
+        path: PathBuf,
+    },
+    /// Certificates of another authority than the one that members trust.
+    #[error(
+        "what was brought is of the authority {brought}, and this host's member trusts {trusted}"
+    )]
+    OtherAuthority {
+        /// The authority that was brought.
+        brought: String,
+        /// The one that is trusted.
+        trusted: String,
+        /// Where a new authority belongs.
+        folder: PathBuf,
+    },
     /// A pair that was handed in is not what this member needs.
     #[error("the given {stem}.crt {fault}")]
     Given {
@@ -298,7 +316,7 @@ pub enum Error {
     },
     /// A snapshot cannot be read or written.
     #[error(transparent)]
-    Capsule(#[from] crate::capsule::CapsuleError),
+    Capsule(#[from] capsule::CapsuleError),
     /// A snapshot would replace something.
     #[error("{path} is there already")]
     SnapshotInTheWay {
@@ -485,6 +503,13 @@ impl Explain for Error {
             Self::OtherVersion { installed, .. } => {
                 vec![format!("leave --version out, or say --version {installed}")]
             }
+            Self::Requested { .. } => one(
+                "have the requests signed, then run `etcdadm certs install FOLDER`; to have an authority on this host instead, remove them",
+            ),
+            Self::OtherAuthority { folder, .. } => vec![format!(
+                "to change authorities, put all of it into {}, and run `etcdadm certs rotate-ca trust`",
+                folder.display()
+            )],
             Self::NeverReady { .. } => one(
                 "mend what the log tells of (room on the disk, mostly), then run this again: what the member left is set aside, for it served nobody",
             ),

@@ -13,7 +13,6 @@
 
 mod arguments;
 mod authorities;
-mod capsule;
 mod certs;
 mod configuration;
 mod download;

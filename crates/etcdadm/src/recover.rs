@@ -13,7 +13,7 @@ use crate::phases::{KeepCapsule, RecoverSnapshot, Wanted, recovered_capsule};
 use crate::verbs::{
     AnyPhase, member_result, print_changes, print_member, recorded_for, token, tool, with_machine,
 };
-use crate::{Configuration, Error, capsule, restore, snapshot};
+use crate::{Configuration, Error, restore, snapshot};
 
 /// The phases that end with the capsule.
 pub(crate) fn first<'c>(configuration: &'c Configuration, force: bool) -> Vec<AnyPhase<'c>> {

@@ -19,7 +19,7 @@ use crate::phases::{
 use crate::verbs::{
     AnyPhase, configure, member_result, print_changes, print_member, tool, with_machine,
 };
-use crate::{Error, capsule, snapshot};
+use crate::{Error, snapshot};
 
 /// The phases, in order.
 pub(crate) fn phases<'c>(wanted: &Wanted<'c>, force: bool) -> Vec<AnyPhase<'c>> {

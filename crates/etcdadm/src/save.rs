@@ -10,7 +10,7 @@ use host::{Host, Pending};
 use serde::Serialize;
 
 use crate::Error;
-use crate::capsule::{Metadata, Writer};
+use capsule::{MemberOf, Metadata, Writer};
 
 /// Take a snapshot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -118,10 +118,10 @@ impl Save {
         });
         if let Some(source) = failure {
             let action = "written";
-            return Err(crate::capsule::CapsuleError::Io { action, source }.into());
+            return Err(capsule::CapsuleError::Io { action, source }.into());
         }
         sent?;
-        let metadata = |checked: &crate::capsule::Checked| Metadata {
+        let metadata = |checked: &capsule::Checked| Metadata {
             api_version: api::API_VERSION.to_owned(),
             kind: "EtcdSnapshot".to_owned(),
             taken_at: rfc3339(now),
@@ -129,13 +129,30 @@ impl Save {
             member: self.name.clone(),
             etcd_version: status.version.clone(),
             storage_version: status.storage_version.clone(),
-            members: list.members.iter().map(Into::into).collect(),
-            hash,
+            members: list.members.iter().map(member_of).collect(),
+            hash: kv_hash(hash),
             keys,
             size: checked.size,
             sha256: checked.sha256.clone(),
         };
         Ok(writer.finish(metadata)?)
+    }
+}
+
+fn member_of(member: &etcd::Member) -> MemberOf {
+    MemberOf {
+        name: member.name.clone(),
+        peer_urls: member.peer_urls.clone(),
+        client_urls: member.client_urls.clone(),
+    }
+}
+
+/// A digest as a capsule says it.
+pub(crate) fn kv_hash(hash: etcd::KvHash) -> capsule::KvHash {
+    capsule::KvHash {
+        hash: hash.hash,
+        revision: hash.revision,
+        compact_revision: hash.compact_revision,
     }
 }
 

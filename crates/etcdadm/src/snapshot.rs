@@ -11,11 +11,11 @@ use etcd::Client;
 use host::{Change, Host, Local, Pending};
 
 use crate::arguments::{SnapshotSaveArgs, SnapshotVerb, SnapshotVerifyArgs};
-use crate::capsule::{self, CapsuleError, Checked, Metadata};
 use crate::phases::{Keep, PruneSnapshots, SaveSnapshot, snapshot_name};
 use crate::verbs::{AnyPhase, print_changes, reach, recorded, tool, with_machine};
 use crate::verify::{Programs, Proven, prove};
 use crate::{Configuration, Error, paths};
+use capsule::{CapsuleError, Checked, Metadata};
 
 /// Where a snapshot is restored to look at it.
 const WORK: &str = "proof";

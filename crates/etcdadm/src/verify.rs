@@ -9,9 +9,9 @@ use etcd::{Keys, Observe};
 use host::{Change, Host, Run};
 use serde::Serialize;
 
-use crate::capsule::{Checked, Metadata};
 use crate::proof::{Proof, Subject};
 use crate::{Error, facts, older};
+use capsule::{Checked, Metadata};
 
 /// How long restoring a large snapshot may take.
 const LIMIT: Duration = Duration::from_secs(900);

@@ -534,6 +534,16 @@ pub enum CertsVerb {
         #[arg(long)]
         dry_run: bool,
     },
+    /// Ask an authority whose key is kept elsewhere: keys are made here and stay, requests lie beside them as NAME.csr
+    Csr(Box<MemberArgs>),
+    /// Take the certificates that it signed, and its own: verified against the keys that are here
+    Install {
+        /// The folder with ca.crt and server.crt, peer.crt, etcdctl-etcd-client.crt, apiserver-etcd-client.crt
+        folder: PathBuf,
+        /// What the member is to be.
+        #[command(flatten)]
+        member: Box<MemberArgs>,
+    },
     /// Put a new authority in the place of the old one, in three steps; all hosts take one before any takes the next
     RotateCa {
         /// The step.

@@ -1,5 +1,6 @@
-//! `etcdadm certs`: this host's certificates, looked at and renewed.
+//! `etcdadm certs`: this host's certificates, looked at and renewed, or asked for elsewhere and installed.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 use std::time::SystemTime;
@@ -11,8 +12,10 @@ use pki::etcd::{LEAVES, required};
 use serde::Serialize;
 
 use crate::arguments::CertsVerb;
-use crate::phases::{RenewCertificates, ServeCertificates, words};
-use crate::verbs::{AnyPhase, recorded, walk};
+use crate::phases::{
+    InstallCertificates, RenewCertificates, RequestCertificates, ServeCertificates, words,
+};
+use crate::verbs::{AnyPhase, configure, recorded, walk};
 use crate::{Configuration, Error, rotate};
 
 /// What is there.
@@ -35,17 +38,64 @@ struct Line {
 }
 
 pub(crate) fn run(context: &mut Context, root: &Path, verb: &CertsVerb) -> Result<(), cli::Error> {
-    let configuration = recorded(root)?;
     match verb {
-        CertsVerb::RotateCa { what } => rotate::run(context, root, &configuration, what),
-        CertsVerb::Check { days } => check(context, root, &configuration, *days),
+        CertsVerb::RotateCa { what } => rotate::run(context, root, &recorded(root)?, what),
+        CertsVerb::Check { days } => check(context, root, &recorded(root)?, *days),
         CertsVerb::Renew { all, days, dry_run } => {
+            let configuration = recorded(root)?;
             let within = if *all { None } else { Some(*days) };
             let phases = phases(&configuration, within);
             let goal = "etcdadm certs renew";
             walk(context, root, &configuration, goal, *dry_run, &phases)
         }
+        CertsVerb::Csr(member) => {
+            let configuration = configure(root, member, &[], &[])?;
+            let phases: [AnyPhase<'_>; 1] = [Box::new(RequestCertificates(&configuration))];
+            let goal = "etcdadm certs csr";
+            walk(context, root, &configuration, goal, member.dry_run, &phases)
+        }
+        CertsVerb::Install { folder, member } => {
+            let configuration = configure(root, member, &[], &[])?;
+            let phases = install(&configuration, bring(folder)?);
+            let goal = "etcdadm certs install";
+            walk(context, root, &configuration, goal, member.dry_run, &phases)
+        }
     }
+}
+
+/// The phases of `certs install`, in order.
+pub(crate) fn install(
+    configuration: &Configuration,
+    brought: BTreeMap<String, Vec<u8>>,
+) -> Vec<AnyPhase<'_>> {
+    vec![
+        Box::new(InstallCertificates {
+            configuration,
+            brought,
+        }),
+        Box::new(ServeCertificates(configuration)),
+    ]
+}
+
+/// The certificates in a folder that the admin names.
+fn bring(folder: &Path) -> Result<BTreeMap<String, Vec<u8>>, Error> {
+    let folder = std::path::absolute(folder)
+        .map_err(|e| Error::Configuration(format!("{} cannot be used: {e}", folder.display())))?;
+    let (seen, mut brought) = (Local::new("/"), BTreeMap::new());
+    let stems = LEAVES.iter().map(|leaf| leaf.file_stem());
+    for stem in stems.chain(["ca"]) {
+        let name = format!("{stem}.crt");
+        if let Some(text) = seen.read(&folder.join(&name), 1 << 20)? {
+            brought.insert(name, text);
+        }
+    }
+    if brought.is_empty() {
+        return Err(Error::Configuration(format!(
+            "{} holds none of ca.crt, server.crt, peer.crt, etcdctl-etcd-client.crt, apiserver-etcd-client.crt",
+            folder.display()
+        )));
+    }
+    Ok(brought)
 }
 
 /// The phases of `certs renew`, in order.

@@ -95,6 +95,8 @@ Examples:
   etcdadm certs check --days 60
   etcdadm certs renew                            those that have fewer than 120 days left
   etcdadm certs renew --all
+  etcdadm certs csr                              requests for an authority elsewhere; then, with what it signed,
+  etcdadm certs install /root/signed
   etcdadm certs rotate-ca trust                  then on the other hosts; then reissue on all, then finish on all";
 
 pub(crate) const UPGRADE: &str = "\

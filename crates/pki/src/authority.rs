@@ -164,21 +164,8 @@ impl Authority {
     }
 }
 
-/// A request for a certificate, PEM (PKCS #10, RFC 2986), signed by the key that it is to be for. It asks for the profile's
-/// subject, names and uses; how long the certificate is valid is the authority's to say.
-///
-/// # Errors
-/// [`AuthorityError::Encode`].
-pub fn request(profile: &Profile, key: &PrivateKey) -> Result<String, AuthorityError> {
-    let fail = |e: rcgen::Error| encode(&profile.common_name, &e);
-    let asked = parameters(profile)?
-        .serialize_request(key.pair())
-        .map_err(fail)?;
-    asked.pem().map_err(fail)
-}
-
 /// What a leaf is to say, whoever signs it.
-fn parameters(profile: &Profile) -> Result<CertificateParams, AuthorityError> {
+pub(crate) fn parameters(profile: &Profile) -> Result<CertificateParams, AuthorityError> {
     let mut params = CertificateParams::default();
     params.distinguished_name =
         distinguished_name(&profile.common_name, profile.organization.as_deref());
@@ -221,7 +208,7 @@ fn dates(now: SystemTime, validity: Duration) -> (time::OffsetDateTime, time::Of
     (whole(from.into()), whole((now + validity).into()))
 }
 
-fn encode(name: &str, error: &rcgen::Error) -> AuthorityError {
+pub(crate) fn encode(name: &str, error: &rcgen::Error) -> AuthorityError {
     AuthorityError::Encode {
         name: name.to_owned(),
         message: error.to_string(),

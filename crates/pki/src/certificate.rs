@@ -204,7 +204,7 @@ fn date(seconds: i64) -> Result<SystemTime, CertificateError> {
         .ok_or(CertificateError::Dates)
 }
 
-fn names(general: &[GeneralName<'_>]) -> Vec<San> {
+pub(crate) fn names(general: &[GeneralName<'_>]) -> Vec<San> {
     general
         .iter()
         .filter_map(|name| match name {

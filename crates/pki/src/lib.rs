@@ -15,13 +15,15 @@ pub mod etcd;
 mod key;
 pub mod kubernetes;
 mod profile;
+mod request;
 mod secret;
 mod verdict;
 
-pub use authority::{Authority, AuthorityError, CA_VALIDITY, request};
+pub use authority::{Authority, AuthorityError, CA_VALIDITY};
 pub use certificate::{Certificate, CertificateError};
 pub use key::{KeyError, PrivateKey};
 pub use profile::{LEAF_VALIDITY, Profile, San, SanError, Usage};
+pub use request::{asks_for, request};
 pub use secret::Secret;
 pub use verdict::{Verdict, check};
 

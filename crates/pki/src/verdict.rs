@@ -50,7 +50,7 @@ impl Verdict {
 /// Judges a leaf and its key, as read from their files, against what `profile` wants.
 ///
 /// The order is the order of harm: what cannot work at all comes before what is merely out of date. More names than wanted
-/// are no fault. `trusted` are the authorities of the bundle that peers verify with.
+/// are no fault; a chain may follow the leaf in its file. `trusted` are the authorities of the bundle that peers verify with.
 pub fn check(
     certificate: Option<&[u8]>,
     key: Option<&[u8]>,
@@ -61,8 +61,8 @@ pub fn check(
     let (Some(certificate), Some(key)) = (certificate, key) else {
         return Verdict::Missing;
     };
-    let certificate = match Certificate::parse(certificate) {
-        Ok(certificate) => certificate,
+    let (certificate, chain) = match Certificate::parse_all(certificate) {
+        Ok(mut all) => (all.remove(0), all),
         Err(e) => return Verdict::Unreadable(e.to_string()),
     };
     match PrivateKey::from_pem(key) {
@@ -70,7 +70,7 @@ pub fn check(
         Ok(key) if !certificate.belongs_to(&key) => return Verdict::KeyMismatch,
         Ok(_) => {}
     }
-    if !trusted.iter().any(|ca| certificate.signed_by(ca)) {
+    if !leads_to(&certificate, &chain, trusted) {
         return Verdict::WrongCa {
             issuer: certificate.issuer,
         };
@@ -101,6 +101,18 @@ pub fn check(
     } else {
         Verdict::SanDrift { missing }
     }
+}
+
+/// Whether a trusted authority signed it, or one in the chain behind it did that a trusted one vouches for.
+fn leads_to(certificate: &Certificate, chain: &[Certificate], trusted: &[Certificate]) -> bool {
+    let mut last = certificate;
+    for next in chain {
+        if trusted.iter().any(|ca| last.signed_by(ca)) || !next.is_ca || !last.signed_by(next) {
+            break;
+        }
+        last = next;
+    }
+    trusted.iter().any(|ca| last.signed_by(ca))
 }
 
 #[cfg(test)]

@@ -131,6 +131,7 @@ impl IssueCertificates<'_> {
                 );
             }
             (None, None) => {
+                self.not_requested(seen)?;
                 let key = PrivateKey::generate()
                     .map_err(|e| authority_error(pki::AuthorityError::NewKey(e)))?;
                 return Ok(write_key(&self.path("ca.key"), &key));
@@ -141,6 +142,17 @@ impl IssueCertificates<'_> {
             plan.extend(self.issue_leaf(seen, leaf, &trusted, authority.as_ref())?);
         }
         Ok(plan)
+    }
+
+    /// Where certificates were asked for elsewhere, no authority is made here.
+    fn not_requested(&self, seen: &dyn View) -> Result<(), Error> {
+        for leaf in LEAVES {
+            let path = self.path(&format!("{}.csr", leaf.file_stem()));
+            if seen.host().stat(&path)?.is_some() {
+                return Err(Error::Requested { path });
+            }
+        }
+        Ok(())
     }
 
     fn issue_leaf(

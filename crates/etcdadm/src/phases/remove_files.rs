@@ -46,10 +46,7 @@ impl<'a> Phase<Machine<'a>> for RemoveFiles<'_> {
         }
         let stems = LEAVES.iter().map(|leaf| leaf.file_stem());
         let pairs = stems.flat_map(|stem| {
-            [
-                certs_dir.join(format!("{stem}.crt")),
-                certs_dir.join(format!("{stem}.key")),
-            ]
+            ["crt", "key", "csr"].map(|end| certs_dir.join(format!("{stem}.{end}")))
         });
         let install_dir = self.0.install_dir();
         let programs = PROGRAMS

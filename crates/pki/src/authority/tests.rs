@@ -249,4 +249,32 @@ fn a_request_asks_for_what_the_leaf_must_say() {
     ] {
         assert!(said.contains(part), "{part} is not in {said}");
     }
+    let asks = |leaf, key| crate::asks_for(asked.as_bytes(), &profile(leaf, &identity()), key);
+    assert!(asks(Leaf::Server, &key));
+    assert!(!asks(Leaf::Peer, &key), "it asks for more names");
+    assert!(!asks(Leaf::Server, &crate::PrivateKey::generate().unwrap()));
+}
+
+#[test]
+fn a_chain_that_ends_at_a_trusted_authority_is_as_good_as_one_link() {
+    let now = SystemTime::now();
+    let root = Authority::generate("root", now).unwrap();
+    let between = Authority::generate("between", now).unwrap();
+    let leaf = between
+        .issue(&profile(Leaf::Server, &identity()), now)
+        .unwrap();
+    let verdict = |text: &str, trusted: &Authority| {
+        crate::check(
+            Some(text.as_bytes()),
+            Some(leaf.key.expose()),
+            &profile(Leaf::Server, &identity()),
+            std::slice::from_ref(trusted.certificate()),
+            now,
+        )
+    };
+    let chain = format!("{}{}", leaf.certificate, between.pair().certificate);
+    assert!(verdict(&leaf.certificate, &between).is_right());
+    assert!(verdict(&chain, &between).is_right());
+    // What signed itself leads nowhere.
+    assert!(!verdict(&chain, &root).is_right());
 }

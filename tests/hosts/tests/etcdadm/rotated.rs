@@ -137,3 +137,67 @@ fn copy_next(from: &Host, to: &Host) {
         to.write(&path, from.read(&path).unwrap(), 0o600).unwrap();
     }
 }
+
+#[test]
+#[ignore = "whole hosts: run by `cargo xtask test`"]
+fn an_authority_elsewhere_signs_for_a_cluster_without_its_key() {
+    let ground = Ground::new("elsewhere", 2);
+    let members = ground.members(NEWEST);
+    let hosts = ground.hosts.as_slice();
+    members.equip_all(hosts).unwrap();
+    let folder = ground.folder.path().join("authority");
+    std::fs::create_dir(&folder).unwrap();
+    let at = |name: &str| folder.join(name).to_string_lossy().into_owned();
+    let openssl = |words: &str| {
+        let words: Vec<String> = words
+            .split(' ')
+            .map(|word| word.strip_prefix('@').map_or(word.to_owned(), at))
+            .collect();
+        let run = ground.lab.run(["openssl"]).args(words);
+        run.check().unwrap();
+    };
+    openssl(
+        "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj /CN=elsewhere -keyout @ca.key -out @ca.crt",
+    );
+    for host in hosts {
+        members.etcdadm(host, ["certs", "csr"]).check().unwrap();
+        // Where certificates are asked for elsewhere, no authority is made.
+        let early = members.init(host).output().unwrap();
+        assert!(
+            early.error_text().contains("was not installed yet"),
+            "{}",
+            early.error_text()
+        );
+        for stem in [
+            "server",
+            "peer",
+            "etcdctl-etcd-client",
+            "apiserver-etcd-client",
+        ] {
+            let path = format!("{PKI}/{stem}.csr");
+            host.get(&path, &folder.join("asked.csr")).unwrap();
+            openssl(
+                "x509 -req -in @asked.csr -CA @ca.crt -CAkey @ca.key -CAcreateserial -days 20 -copy_extensions copy -out @signed.crt",
+            );
+            let signed = format!("/root/signed/{stem}.crt");
+            host.put(&folder.join("signed.crt"), &signed, 0o644)
+                .unwrap();
+        }
+        host.put(&folder.join("ca.crt"), "/root/signed/ca.crt", 0o644)
+            .unwrap();
+        let install = ["certs", "install", "/root/signed"];
+        members.etcdadm(host, install).check().unwrap();
+    }
+    members.init(&hosts[0]).check().unwrap();
+    members.join(&hosts[1], &hosts[0]).check().unwrap();
+    members.follow_authority(&hosts[0]).unwrap();
+    members.check_healthy(hosts).unwrap();
+    for host in hosts {
+        members
+            .etcdadm(host, ["certs", "check", "--days", "10"])
+            .check()
+            .unwrap();
+        let keys = host.exec(["ls", PKI]).text().unwrap();
+        assert!(!keys.contains("ca.key") && !keys.contains(".csr"), "{keys}");
+    }
+}

@@ -82,3 +82,57 @@ fn certificates_are_finished_from_any_half() {
         .unwrap();
     insta::assert_snapshot!(world.init(&configuration).unwrap_err(), @"phase issue-certificates stopped before it changed anything more: server.crt in /etc/etcd/pki or its key is missing, and the authority's key to make a new one is not there");
 }
+
+#[test]
+fn an_authority_elsewhere_signs_and_no_key_of_one_comes_here() {
+    let mut world = World::new();
+    let configuration = world.configure(EtcdConfiguration::default());
+    let csr = |world: &mut World| {
+        let phase = crate::phases::RequestCertificates(&configuration);
+        world.walk(&[Box::new(phase)])
+    };
+    let asked = csr(&mut world).unwrap();
+    assert_eq!(asked.matches(".csr").count(), 4, "{asked}");
+    assert_eq!(csr(&mut world).unwrap(), "");
+    insta::assert_snapshot!(world.init(&configuration).unwrap_err(), @"phase issue-certificates stopped before it changed anything more: /etc/etcd/pki/server.csr asks for a certificate that was not installed yet");
+
+    let authority = Authority::generate("elsewhere", now()).unwrap();
+    let mut brought = BTreeMap::from([(
+        "ca.crt".to_owned(),
+        authority.pair().certificate.into_bytes(),
+    )]);
+    for leaf in LEAVES {
+        let name = |end: &str| format!("{}.{end}", leaf.file_stem());
+        let path = Path::new("/etc/etcd/pki").join(name("key"));
+        let key = PrivateKey::from_pem(&world.host.read(&path, 1 << 20).unwrap().unwrap()).unwrap();
+        let text = authority.issue_for(&profile(leaf, &configuration.identity()), &key, now());
+        brought.insert(name("crt"), text.unwrap().into_bytes());
+    }
+    let install = |world: &mut World, brought: &BTreeMap<String, Vec<u8>>| {
+        let phases = crate::certs::install(&configuration, brought.clone());
+        world.walk(&phases)
+    };
+    let mut without = brought.clone();
+    without.remove("peer.crt");
+    insta::assert_snapshot!(install(&mut world, &without).unwrap_err(), @"phase install-certificates stopped before it changed anything more: the given peer.crt or its key is missing");
+    insta::assert_snapshot!(install(&mut world, &brought).unwrap(), @"
+    install-certificates: write /etc/etcd/pki/ca.crt (0644)
+    install-certificates: write /etc/etcd/pki/apiserver-etcd-client.crt (0644)
+    install-certificates: write /etc/etcd/pki/etcdctl-etcd-client.crt (0644)
+    install-certificates: write /etc/etcd/pki/peer.crt (0644)
+    install-certificates: write /etc/etcd/pki/server.crt (0644)
+    install-certificates: remove /etc/etcd/pki/server.csr
+    install-certificates: remove /etc/etcd/pki/peer.csr
+    install-certificates: remove /etc/etcd/pki/etcdctl-etcd-client.csr
+    install-certificates: remove /etc/etcd/pki/apiserver-etcd-client.csr
+    ");
+    assert_eq!(install(&mut world, &brought).unwrap(), "");
+    let begun = world.init(&configuration).unwrap();
+    assert!(!begun.contains("issue-certificates"), "{begun}");
+
+    // A member that trusts one authority is not handed another's.
+    world.data();
+    let other = Authority::generate("other", now()).unwrap();
+    let others = BTreeMap::from([("ca.crt".to_owned(), other.pair().certificate.into_bytes())]);
+    insta::assert_snapshot!(install(&mut world, &others).unwrap_err(), @"phase install-certificates stopped before it changed anything more: what was brought is of the authority other, and this host's member trusts elsewhere");
+}

@@ -114,6 +114,7 @@ fn the_unit() {
     [Install]
     WantedBy=multi-user.target
     "#);
+    assert!(exposure(&world) <= 5.0, "{}", exposure(&world));
     let environment = world
         .host
         .read_text(Path::new(paths::ENVIRONMENT))
@@ -387,4 +388,27 @@ fn data_that_may_have_been_served_is_never_set_aside() {
     world.host.apply(&HostChange::Remove { path }).unwrap();
     world.put("/var/lib/etcd/member/snap/db", 0o600, vec![0; 1 << 20]);
     kept(&mut world, &configuration);
+}
+
+/// What systemd makes of the unit: how much of the host it is exposed to, 0 to 10.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test writes a file for systemd-analyze"
+)]
+fn exposure(world: &World) -> f64 {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("etcd.service");
+    let unit = world.host.read_text(Path::new(paths::UNIT_FILE)).unwrap();
+    std::fs::write(&path, unit.unwrap()).unwrap();
+    let out = std::process::Command::new("systemd-analyze")
+        .args(["security", "--offline=true", "--no-pager"])
+        .arg(&path)
+        .output()
+        .expect("this test needs systemd-analyze");
+    let text = String::from_utf8_lossy(&out.stdout);
+    let level = text
+        .split("Overall exposure level for etcd.service: ")
+        .nth(1);
+    let level = level.and_then(|rest| rest.split_whitespace().next()?.parse().ok());
+    level.unwrap_or_else(|| panic!("{text}\n{}", String::from_utf8_lossy(&out.stderr)))
 }

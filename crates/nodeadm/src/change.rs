@@ -26,6 +26,11 @@ pub enum Change {
         /// How many there are.
         count: usize,
     },
+    /// The end of shims that no container belongs to any more.
+    EndShims {
+        /// Their process ids.
+        processes: Vec<i32>,
+    },
     /// A phase of kubeadm, and the receipt that it was run with this configuration.
     Kubeadm(Kubeadm),
     /// A copy of this very program, for what the host runs itself.
@@ -145,6 +150,9 @@ impl fmt::Display for Change {
             Self::Install(install) => install.fmt(f),
             Self::ImportImages { references } => write!(f, "import {}", references.join(", ")),
             Self::EndContainers { count } => write!(f, "end {count} containers"),
+            Self::EndShims { processes } => {
+                write!(f, "end {} shims without a container", processes.len())
+            }
             Self::Kubeadm(kubeadm) => write!(f, "run {}", kubeadm.run.argv()),
             Self::InstallSelf { path, digest } => {
                 write!(

@@ -6,9 +6,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use host::{Effects, Host, Inspect, Query, UnitActivity, poll_until};
+use nix::sys::signal::{self, Signal};
+use nix::unistd::Pid;
 
 use crate::change::{Await, Awaited, Change, Kubeadm};
 use crate::cluster::Cluster;
+use crate::observe::shims;
 use crate::settings::Settings;
 use crate::{Error, import, kubeadm};
 
@@ -254,6 +257,33 @@ impl Node {
         })
     }
 
+    fn end_shims(&mut self, processes: &[i32]) -> Result<(), Error> {
+        if self.host.is_dry_run() {
+            return Ok(());
+        }
+        let limit = Duration::from_secs(10);
+        let ended = poll_until(limit, POLL, || {
+            // One may have ended by itself, and its number be another process's by now.
+            let mut left = shims(&*self.host)?;
+            left.retain(|shim| processes.contains(shim));
+            for shim in &left {
+                // It ends meanwhile, or the next look shows it.
+                let _ = signal::kill(Pid::from_raw(*shim), Signal::SIGKILL);
+            }
+            Ok::<_, Error>(if left.is_empty() {
+                Ok(())
+            } else {
+                Err(format!("processes {left:?} run"))
+            })
+        })?;
+        ended.map_err(|last| Error::Deadline {
+            reason: "shims without a container to end".to_owned(),
+            seconds: limit.as_secs(),
+            last,
+            log: String::new(),
+        })
+    }
+
     fn kubeadm(&mut self, change: &Kubeadm) -> Result<(), Error> {
         self.host.apply(&host::Change::Run(change.run.clone()))?;
         self.host
@@ -304,6 +334,7 @@ impl Effects for Node {
             }
             Change::ImportImages { references } => import::import(&self.settings, references),
             Change::EndContainers { .. } => self.end_containers(),
+            Change::EndShims { processes } => self.end_shims(processes),
             Change::Kubeadm(kubeadm) => self.kubeadm(kubeadm),
             Change::InstallSelf { path, .. } => self.install_self(path),
             Change::Cluster(change) => Ok(self.cluster.change(change)?),

@@ -163,6 +163,31 @@ pub(crate) fn collect(seen: &dyn Inspect, network: &Network) -> Result<NodeFacts
 
 /// Stands for a machine id, which is nothing to be shown around (machine-id(5)): equal for equal ones, and of no use to
 /// anybody else. Empty where there is none.
+/// The processes of containerd's shims that look after Kubernetes' containers.
+pub(crate) fn shims(seen: &dyn Inspect) -> Result<Vec<i32>, Error> {
+    let mut found = Vec::new();
+    for name in seen.list(Path::new("/proc"))?.unwrap_or_default() {
+        let Ok(number) = name.parse::<i32>() else {
+            continue;
+        };
+        // A process may end while it is looked at.
+        let words = seen
+            .read_text(&Path::new("/proc").join(&name).join("cmdline"))
+            .ok()
+            .flatten()
+            .unwrap_or_default();
+        let mut words = words.split('\0');
+        let is_shim = words
+            .next()
+            .and_then(|program| program.rsplit('/').next())
+            .is_some_and(|program| program.starts_with("containerd-shim"));
+        if is_shim && words.any(|word| word == "k8s.io") {
+            found.push(number);
+        }
+    }
+    Ok(found)
+}
+
 fn machine(id: &str) -> String {
     if id.is_empty() || id == "uninitialized" {
         return String::new();

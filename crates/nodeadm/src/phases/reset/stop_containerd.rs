@@ -5,6 +5,7 @@ use std::path::Path;
 use host::{Inspect, Kind, Phase, Run, UnitAction, UnitActivity};
 
 use crate::change::Change;
+use crate::observe::shims;
 use crate::{Error, Node, paths};
 
 /// See the module.
@@ -37,6 +38,13 @@ impl Phase<Node> for StopContainerd {
         }
         if seen.unit("kubepods.slice")?.activity == UnitActivity::Active {
             plan.push(host::Change::unit("kubepods.slice", UnitAction::Stop).into());
+        }
+        // A pod that was being made when its kubelet ended has no container yet that could be ended, and a shim.
+        if plan.is_empty() && ours {
+            let shims = shims(seen)?;
+            if !shims.is_empty() {
+                plan.push(Change::EndShims { processes: shims });
+            }
         }
         // With cgroup v1, systemd looks after some of the hierarchies only.
         if plan.is_empty() {
@@ -88,6 +96,26 @@ mod tests {
             host.apply(&HostChange::file(*file, "")).unwrap();
         }
         host
+    }
+
+    #[test]
+    fn only_kubernetes_shims_are_ours() {
+        let mut host = host(&["/proc/version"]);
+        for (number, words) in [
+            (
+                "17",
+                "/opt/bin/containerd-shim-runc-v2\0-namespace\0k8s.io\0-id\0x\0",
+            ),
+            (
+                "18",
+                "/usr/bin/containerd-shim-runc-v2\0-namespace\0moby\0-id\0x\0",
+            ),
+            ("19", "/bin/cat\0k8s.io\0"),
+        ] {
+            let path = format!("/proc/{number}/cmdline");
+            host.apply(&HostChange::file(path, words)).unwrap();
+        }
+        assert_eq!(shims(&host).unwrap(), [17]);
     }
 
     #[test]

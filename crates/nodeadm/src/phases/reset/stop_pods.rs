@@ -1,10 +1,9 @@
 //! Ends all containers of Kubernetes.
 
-use std::path::Path;
-
-use host::{Inspect, Phase, UnitAction, UnitActivity};
+use host::{Phase, UnitAction, UnitActivity};
 
 use crate::change::Change;
+use crate::observe::shims;
 use crate::{Error, Node};
 
 /// See the module.
@@ -24,7 +23,7 @@ impl Phase<Node> for StopPods {
         let containerd = seen.unit("containerd.service")?;
         if containerd.activity != UnitActivity::Active {
             // An earlier reset was cut off: the containers can be ended only through their runtime.
-            if containerd.loaded && shims(seen)? {
+            if containerd.loaded && !shims(seen)?.is_empty() {
                 return Ok(vec![
                     host::Change::unit("containerd.service", UnitAction::Start).into(),
                 ]);
@@ -38,21 +37,4 @@ impl Phase<Node> for StopPods {
             vec![Change::EndContainers { count }]
         })
     }
-}
-
-/// Whether some container's shim runs.
-fn shims(seen: &dyn Inspect) -> Result<bool, Error> {
-    for name in seen.list(Path::new("/proc"))?.unwrap_or_default() {
-        if name.bytes().all(|b| b.is_ascii_digit()) {
-            // A process may end while it is looked at.
-            let comm = seen
-                .read_text(&Path::new("/proc").join(&name).join("comm"))
-                .ok()
-                .flatten();
-            if comm.is_some_and(|comm| comm.starts_with("containerd-shim")) {
-                return Ok(true);
-            }
-        }
-    }
-    Ok(false)
 }

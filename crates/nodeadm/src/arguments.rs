@@ -43,6 +43,8 @@ pub enum Verb {
     Prepare(NodeVerb),
     /// Take the node down and leave the host as it was found
     Reset(ResetVerb),
+    /// Stop this host's control plane for good, before it is begun anew elsewhere; init or join make it a node again
+    Fence(WalkArgs),
     /// Print what this node is and how it is
     Status,
     /// Check the host, as init and join do before anything else, and change nothing

@@ -22,6 +22,11 @@ Examples:
   nodeadm reset                                  no flags: what is to be undone stands on the host
   nodeadm reset --dry-run                        say what would be changed";
 
+pub(crate) const FENCE: &str = "\
+Examples:
+  nodeadm fence                                  the API server of this host never answers again, until init or join
+  nodeadm fence --dry-run                        say what would be changed";
+
 pub(crate) const STATUS: &str = "\
 Examples:
   nodeadm status

@@ -25,6 +25,7 @@ mod download;
 mod error;
 mod examples;
 mod facts;
+mod fence;
 mod flannel;
 mod found;
 mod import;
@@ -87,6 +88,7 @@ pub fn command() -> clap::Command {
         ("join", examples::JOIN, join),
         ("prepare", examples::PREPARE, phases(prepare::PHASES)),
         ("reset", examples::RESET, phases(reset::PHASES)),
+        ("fence", examples::FENCE, phases(fence::PHASES)),
         ("status", examples::STATUS, String::new()),
         (
             "preflight",
@@ -109,7 +111,8 @@ pub fn command() -> clap::Command {
         };
         command = command.mut_subcommand(verb, |command| command.after_help(help));
         // Whoever asks for help of a single phase wants to know which there are.
-        if more.starts_with("Phases") {
+        let has_phase = |command: &clap::Command| command.find_subcommand("phase").is_some();
+        if command.find_subcommand(verb).is_some_and(has_phase) {
             command = command.mut_subcommand(verb, |command| {
                 command.mut_subcommand("phase", |phase| phase.after_help(more))
             });

@@ -14,7 +14,7 @@ use crate::phases::reset::{
 };
 use crate::record::Record;
 use crate::settings::Settings;
-use crate::verbs::{Phases, node, print_result, result, walk};
+use crate::verbs::{Phases, node, nothing, print_result, result, walk};
 
 /// The phases, in order.
 pub(crate) const PHASES: Phases = &[
@@ -41,16 +41,7 @@ pub(crate) fn run(context: &mut Context, root: &Path, verb: &ResetVerb) -> Resul
     };
     let mut local = Local::new(root);
     let Some(record) = Record::read(&local)? else {
-        context
-            .progress
-            .note("nodeadm has set up nothing on this host: there is nothing to take down");
-        let nothing = api::NodeResult {
-            name: String::new(),
-            changes: 0,
-            phases: Default::default(),
-            join: None,
-        };
-        return context.print(&nothing, |_| String::new());
+        return nothing(context);
     };
     let mut node = node(root, Settings::recorded(&record, root), walking.dry_run);
     let summary = walk(context, "nodeadm reset", &mut node, PHASES, walking, only)?;

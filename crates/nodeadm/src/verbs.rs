@@ -1,8 +1,8 @@
 //! The verbs, one a file, each with its phases in order: what a verb does stands there on one screen.
 
 use crate::{
-    config, download, facts, init, join, list, preflight, prepare, reset, status, store, token,
-    vip_check,
+    config, download, facts, fence, init, join, list, preflight, prepare, reset, status, store,
+    token, vip_check,
 };
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -34,6 +34,7 @@ pub fn run(context: &mut Context, arguments: &Arguments) -> Result<(), cli::Erro
         Verb::Join(verb) => join::run(context, root, verb),
         Verb::Prepare(verb) => prepare::run(context, root, verb),
         Verb::Reset(verb) => reset::run(context, root, verb),
+        Verb::Fence(args) => fence::run(context, root, args),
         Verb::Status => status::run(context, root),
         Verb::Preflight(args) => preflight::run(context, root, args),
         Verb::Facts => facts::run(context, root),
@@ -141,6 +142,20 @@ pub(crate) fn result(node: &Node, summary: &Summary, join: Option<String>) -> No
         phases,
         join,
     }
+}
+
+/// On a host that nodeadm has nothing on.
+pub(crate) fn nothing(context: &mut Context) -> Result<(), cli::Error> {
+    context
+        .progress
+        .note("nodeadm has set up nothing on this host: there is nothing to take down");
+    let nothing = NodeResult {
+        name: String::new(),
+        changes: 0,
+        phases: BTreeMap::new(),
+        join: None,
+    };
+    context.print(&nothing, |_| String::new())
 }
 
 pub(crate) fn print_result(

@@ -233,6 +233,7 @@ fn every_verb_has_examples() {
         "join",
         "prepare",
         "reset",
+        "fence",
         "status",
         "preflight",
         "facts",

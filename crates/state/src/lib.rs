@@ -29,7 +29,7 @@ mod voucher;
 pub use error::Error;
 pub use file::{Open, read, unseal};
 pub use identity::{AskPassphrase, Identity, Recipient};
-pub use model::{AuthorityCertificates, Recipients, Secrets, Started, State, Vouching};
+pub use model::{AuthorityCertificates, Recipients, Recovery, Secrets, Started, State, Vouching};
 pub use objects::{
     Cluster, HandedOn, Machine, ObjectMeta, Phase, Reference, SshCluster, SshMachine,
     SshMachineSpec, SshMachineStatus,

@@ -32,6 +32,16 @@ pub struct State {
     /// What exists by now, and is never to be begun anew.
     #[serde(default)]
     pub started: Started,
+    /// The ids that this cluster's etcd has had, the newest last: each restore gives it a new one.
+    #[serde(
+        rename = "etcdClusterIDs",
+        default,
+        skip_serializing_if = "Vec::is_empty"
+    )]
+    pub etcd_cluster_ids: Vec<String>,
+    /// The recovery that was begun last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recovery: Option<Recovery>,
     /// The digests of the node tools that were brought to hosts last, by architecture and name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tools: BTreeMap<String, BTreeMap<String, Digest>>,
@@ -51,6 +61,30 @@ pub struct Started {
     pub etcd: bool,
     /// Kubernetes has a first control plane.
     pub control_plane: bool,
+}
+
+/// A recovery from a snapshot of etcd. Until it is finished, nothing else may be done to the cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Recovery {
+    /// SHA-256 of the snapshot's database, hexadecimal.
+    pub snapshot: String,
+    /// When the snapshot was taken, RFC 3339.
+    pub taken_at: String,
+    /// When the recovery was begun, RFC 3339.
+    pub begun_at: String,
+    /// Control planes that the admin named as gone for good.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dead: Vec<String>,
+    /// Hosts whose old control plane and member are stopped and set aside.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fenced: Vec<String>,
+    /// Whether etcd serves the snapshot's data.
+    #[serde(default)]
+    pub restored: bool,
+    /// When every node ran a new pod, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<String>,
 }
 
 /// The certificates of a cluster's authorities, PEM.
@@ -136,6 +170,8 @@ impl State {
             machines: Vec::new(),
             ssh_machines: Vec::new(),
             started: Started::default(),
+            etcd_cluster_ids: Vec::new(),
+            recovery: None,
             tools: BTreeMap::new(),
             authorities,
             vouching: Vouching::default(),

@@ -9,6 +9,7 @@ use clap_complete::Shell;
 use cli::{Common, VersionArgs};
 
 use crate::examples;
+use crate::schedule::Every;
 
 /// Makes, grows, shrinks and resets a secure etcd cluster, on its hosts
 #[derive(Debug, Parser)]
@@ -79,6 +80,13 @@ pub enum Verb {
         /// What to do.
         #[command(subcommand)]
         what: SnapshotVerb,
+    },
+    /// Have snapshots taken by the clock, on whichever member leads
+    #[command(after_help = examples::BACKUP)]
+    Backup {
+        /// What to do.
+        #[command(subcommand)]
+        what: BackupVerb,
     },
     /// Begin a new cluster with a snapshot's data and this host as its first member
     #[command(after_help = examples::RESTORE)]
@@ -474,6 +482,43 @@ pub struct SnapshotVerifyArgs {
     /// Where it is restored to look at it; twice its size is needed [default: /var/lib/etcdadm]
     #[arg(long, value_name = "FOLDER")]
     pub work_dir: Option<PathBuf>,
+}
+
+/// `backup …`.
+#[derive(Debug, Subcommand)]
+pub enum BackupVerb {
+    /// Leave a timer on this host; run it on every member's, with the same words
+    Schedule(ScheduleArgs),
+    /// Remove the timer from this host; backups stay
+    Cancel {
+        /// Print what would be changed, and change nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// What the timer runs: takes a backup if this host's member leads
+    Run,
+}
+
+/// Arguments of `backup schedule`.
+#[derive(Debug, Args)]
+pub struct ScheduleArgs {
+    /// Where backups go on this host; another machine's file system is best
+    pub folder: PathBuf,
+    /// How often
+    #[arg(long, value_enum, default_value = "1h")]
+    pub every: Every,
+    /// Remove all but so many of the newest
+    #[arg(long, value_name = "COUNT")]
+    pub keep_last: Option<usize>,
+    /// Keep the newest of each of so many days
+    #[arg(long, value_name = "DAYS")]
+    pub keep_daily: Option<usize>,
+    /// How often one is proven by restoring it, in hours; 0 for never
+    #[arg(long, value_name = "HOURS", default_value_t = 24)]
+    pub verify_every: u64,
+    /// Print what would be changed, and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 /// Arguments of `restore`.

@@ -439,6 +439,9 @@ pub enum Error {
     /// Not a member at all.
     #[error("this host has no etcd member that etcdadm knows of")]
     NoMember,
+    /// No backups were ordered.
+    #[error("no backups are scheduled on this host")]
+    NoBackups,
     /// Some members are not healthy.
     #[error("{0}")]
     Sick(String),
@@ -503,6 +506,7 @@ impl Explain for Error {
             Self::OtherVersion { installed, .. } => {
                 vec![format!("leave --version out, or say --version {installed}")]
             }
+            Self::NoBackups => one("run `etcdadm backup schedule FOLDER`"),
             Self::Requested { .. } => one(
                 "have the requests signed, then run `etcdadm certs install FOLDER`; to have an authority on this host instead, remove them",
             ),

@@ -103,3 +103,9 @@ pub(crate) const UPGRADE: &str = "\
 Examples:
   etcdadm upgrade --version v3.7.3               on one host after the other
   etcdadm upgrade --version v3.7.3 --interrupt   a cluster of one";
+
+pub(crate) const BACKUP: &str = "\
+Examples:
+  etcdadm backup schedule /var/backups/etcd --keep-last 24 --keep-daily 14
+  etcdadm backup schedule /mnt/nas/etcd --every 15m --verify-every 6
+  etcdadm backup cancel";

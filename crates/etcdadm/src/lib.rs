@@ -13,6 +13,7 @@
 
 mod arguments;
 mod authorities;
+mod backup;
 mod certs;
 mod configuration;
 mod download;
@@ -38,6 +39,7 @@ mod restore;
 mod restore_data;
 mod rotate;
 mod save;
+mod schedule;
 mod snapshot;
 mod start;
 mod status;
@@ -52,6 +54,7 @@ pub use error::Error;
 pub use fetch::{Fetch, ReleaseError};
 pub use machine::{Change, Machine, Note, View};
 pub use record::Record;
+pub use schedule::Every;
 
 use std::process::ExitCode;
 

@@ -16,3 +16,13 @@ pub const FOLDER: &str = "/var/lib/etcdadm";
 pub const RECORD: &str = "/var/lib/etcdadm/member.json";
 /// What was installed from the release's archive.
 pub const RECEIPT: &str = "/var/lib/etcdadm/etcd.receipt.json";
+/// The timer of backups.
+pub const BACKUP_TIMER: &str = "etcdadm-backup.timer";
+/// What it starts.
+pub const BACKUP_SERVICE: &str = "etcdadm-backup.service";
+/// What makes the timer start at boot.
+pub const BACKUP_LINK: &str = "/etc/systemd/system/timers.target.wants/etcdadm-backup.timer";
+/// What backups are to be.
+pub const BACKUP_ORDER: &str = "/var/lib/etcdadm/backup.json";
+/// What came of them on this host.
+pub const BACKUP_LOG: &str = "/var/lib/etcdadm/backup.log.json";

@@ -7,7 +7,7 @@ use host::Phase;
 
 use crate::arguments::ResetArgs;
 use crate::configuration::endpoint_url;
-use crate::phases::{LeaveCluster, RemoveFiles, SetDataAside, StopMember};
+use crate::phases::{CancelBackups, LeaveCluster, RemoveFiles, SetDataAside, StopMember};
 use crate::verbs::{recorded, tool, with_machine};
 use crate::{Configuration, Error, Machine};
 
@@ -21,6 +21,7 @@ pub(crate) fn phases<'a>(
     if leave {
         phases.push(Box::new(LeaveCluster::new(configuration, endpoints)));
     }
+    phases.push(Box::new(CancelBackups));
     phases.push(Box::new(StopMember));
     phases.push(Box::new(SetDataAside(configuration)));
     phases.push(Box::new(RemoveFiles(configuration)));

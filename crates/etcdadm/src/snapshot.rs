@@ -89,6 +89,38 @@ fn place(
 }
 
 fn verify(context: &mut Context, root: &Path, args: &SnapshotVerifyArgs) -> Result<(), cli::Error> {
+    let proven = prove_file(context, root, args)?;
+    context.print(&proven, |proven| {
+        format!(
+            "{}: restored and served by etcd v{}: revision {}, {} keys{}\n",
+            args.file.display(),
+            proven.etcd_version,
+            proven.revision,
+            proven.keys.count,
+            if proven.hash_compared {
+                ", hash as it was when it was taken"
+            } else {
+                ""
+            }
+        )
+    })
+}
+
+/// Proves a capsule by restoring it.
+pub(crate) fn proven(context: &mut Context, root: &Path, file: &Path) -> Result<(), cli::Error> {
+    let args = SnapshotVerifyArgs {
+        file: Local::new(root).path(file),
+        etcd_version: None,
+        work_dir: None,
+    };
+    prove_file(context, root, &args).map(drop)
+}
+
+fn prove_file(
+    context: &mut Context,
+    root: &Path,
+    args: &SnapshotVerifyArgs,
+) -> Result<Proven, cli::Error> {
     let _lock = context.lock(&tool(root), "etcdadm snapshot verify")?;
     let mut host = Local::new(root);
     let work = args
@@ -104,20 +136,7 @@ fn verify(context: &mut Context, root: &Path, args: &SnapshotVerifyArgs) -> Resu
     let cleared = clear(&mut host, &work);
     let proven = proven?;
     cleared?;
-    context.print(&proven, |proven| {
-        format!(
-            "{}: restored and served by etcd v{}: revision {}, {} keys{}\n",
-            args.file.display(),
-            proven.etcd_version,
-            proven.revision,
-            proven.keys.count,
-            if proven.hash_compared {
-                ", hash as it was when it was taken"
-            } else {
-                ""
-            }
-        )
-    })
+    Ok(proven)
 }
 
 fn clear(host: &mut Local, work: &Path) -> Result<(), Error> {

@@ -11,6 +11,7 @@ use pki::Certificate;
 use serde::Serialize;
 
 use crate::arguments::StatusArgs;
+use crate::schedule::{self, Backups};
 use crate::survey::{Quorum, Reach, Seen};
 use crate::verbs::{reach, recorded};
 use crate::{Configuration, Error};
@@ -36,6 +37,9 @@ struct ClusterStatus {
     /// What is not right, or will soon not be.
     warnings: Vec<String>,
     members: Vec<MemberLine>,
+    /// Backups by the clock, as this host knows of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    backups: Option<Backups>,
 }
 
 #[derive(Debug, Serialize)]
@@ -78,11 +82,23 @@ fn show(
     configuration: &Configuration,
     reach: &Reach<'_>,
 ) -> Result<(), cli::Error> {
-    let credentials = crate::machine::credentials(&Local::new(root), configuration.certs_dir())?;
-    let status = ask(reach, &credentials, SystemTime::now())?;
-    context.print(&status, text)?;
+    let (seen, now) = (Local::new(root), SystemTime::now());
+    let credentials = crate::machine::credentials(&seen, configuration.certs_dir())?;
+    let mut status = ask(reach, &credentials, now)?;
+    status.backups = schedule::health(&seen, now)?;
+    let told = status.backups.as_ref();
+    let missed = told.and_then(|backups| Some((backups.warning()?, backups.healthy)));
+    let members_healthy = status.healthy;
+    if let Some((warning, healthy)) = &missed {
+        status.warnings.push(warning.clone());
+        status.healthy &= healthy;
+    }
+    context.print(&status, |status| text(status, &configuration.name))?;
     if status.healthy {
         return Ok(());
+    }
+    if let (true, Some((warning, _))) = (members_healthy, missed) {
+        return Err(Error::Sick(warning).into());
     }
     let sick = status.members.iter().filter(|line| !line.healthy);
     let sick: Vec<String> = sick.map(|line| line.member.to_string()).collect();
@@ -226,10 +242,11 @@ fn judge(cluster_id: u64, looked: Vec<(Seen, Option<i64>)>, alarms: Vec<Alarm>) 
         alarms,
         warnings,
         members,
+        backups: None,
     }
 }
 
-fn text(status: &ClusterStatus) -> String {
+fn text(status: &ClusterStatus, own: &str) -> String {
     let mut out = format!("cluster {}\n", status.cluster_id);
     for line in &status.members {
         let role = match (line.leader, line.member.learner) {
@@ -263,6 +280,9 @@ fn text(status: &ClusterStatus) -> String {
             let _ = write!(out, ": {error}");
         }
         out.push('\n');
+    }
+    if let Some(backups) = &status.backups {
+        let _ = writeln!(out, "{}", backups.line(own));
     }
     for warning in &status.warnings {
         let _ = writeln!(out, "attention: {warning}");
@@ -327,7 +347,7 @@ mod tests {
         }];
         let status = judge(7, looked, alarms);
         assert!(!status.healthy);
-        insta::assert_snapshot!(text(&status), @"
+        insta::assert_snapshot!(text(&status, "a"), @"
         cluster 0000000000000007
           a 0000000000000001 leader healthy, v3.7.3 (storage 3.7.0), 2100000 kB (1000 in use), revision 77, 0 behind, certificate 300 days
           b 0000000000000002 voter NOT HEALTHY, v3.7.3 (storage 3.7.0), 2100000 kB (1000 in use), revision 77, 4000 behind, certificate 12 days
@@ -349,7 +369,7 @@ mod tests {
         }
         let status = judge(7, vec![(member, Some(300))], Vec::new());
         assert!(status.healthy && status.warnings.is_empty());
-        assert!(text(&status).ends_with(
+        assert!(text(&status, "a").ends_with(
             "no further failure is survivable: 1 voter, of which 1 serves, and 1 is needed\n"
         ));
     }

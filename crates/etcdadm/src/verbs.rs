@@ -1,7 +1,7 @@
 //! The verbs, one a file, each with its list of phases.
 
 use crate::{
-    certs, download, examples, info, init, join, maintain, member, recover, reset, restore,
+    backup, certs, download, examples, info, init, join, maintain, member, recover, reset, restore,
     snapshot, status, upgrade,
 };
 use std::path::Path;
@@ -31,6 +31,7 @@ pub(crate) fn run(context: &mut Context, arguments: &Arguments) -> Result<(), cl
         Verb::Defrag(args) => maintain::defrag(context, &arguments.root, args),
         Verb::Alarm { what } => maintain::alarm(context, &arguments.root, what),
         Verb::Snapshot { what } => snapshot::run(context, &arguments.root, what),
+        Verb::Backup { what } => backup::run(context, &arguments.root, what),
         Verb::Restore(args) => restore::run(context, &arguments.root, args),
         Verb::Upgrade(args) => upgrade::run(context, &arguments.root, args),
         Verb::Recover {

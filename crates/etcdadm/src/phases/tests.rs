@@ -1,6 +1,7 @@
 //! Each verb against a host and a cluster in memory: what it plans, that the second run plans nothing, and what it does
 //! with whatever an earlier run or somebody else left.
 
+mod backups;
 mod certificates;
 mod checks;
 mod cluster;

@@ -15,6 +15,7 @@ mod recovered;
 mod refused;
 mod removed;
 mod rotated;
+mod scheduled;
 mod three;
 mod upgraded;
 

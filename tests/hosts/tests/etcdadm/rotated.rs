@@ -146,7 +146,8 @@ fn an_authority_elsewhere_signs_for_a_cluster_without_its_key() {
     let hosts = ground.hosts.as_slice();
     members.equip_all(hosts).unwrap();
     let folder = ground.folder.path().join("authority");
-    std::fs::create_dir(&folder).unwrap();
+    let make = ground.lab.run(["mkdir"]).args([&folder]);
+    make.check().unwrap();
     let at = |name: &str| folder.join(name).to_string_lossy().into_owned();
     let openssl = |words: &str| {
         let words: Vec<String> = words

@@ -32,9 +32,11 @@ impl<'a> Phase<Machine<'a>> for DisarmAlarms<'_> {
             if alarm.kind == AlarmKind::Corrupt && !self.corrupt {
                 return Err(Error::CorruptMember { member: name });
             }
+            // The alarm comes when a write would go beyond the quota, so the database itself is a little below it.
+            let near = |quota: i64| quota - quota / 20;
             let full = of
                 .and_then(|member| member.status.as_ref())
-                .filter(|status| status.db_quota > 0 && status.db_size >= status.db_quota);
+                .filter(|status| status.db_quota > 0 && status.db_size >= near(status.db_quota));
             if let Some(status) = full
                 && alarm.kind == AlarmKind::NoSpace
             {

@@ -113,6 +113,16 @@ pub enum Change {
         /// Name of the member that it is of.
         name: String,
     },
+    /// Let the cluster go back to an earlier minor release, and wait until every member's data is as that release writes it.
+    Downgrade {
+        /// The client URLs of all members.
+        via: Vec<String>,
+        /// The release, as `3.6.0`.
+        target: String,
+        /// How long.
+        #[serde(skip)]
+        waits: Waits,
+    },
     /// Wait, but not insist, until members that were added have been started.
     ///
     /// A member that begins asks all others for their version, and one that is beginning itself has its port open and
@@ -164,6 +174,9 @@ impl fmt::Display for Change {
             }
             Self::Disarm { alarm, name, .. } => {
                 write!(f, "take the alarm {} of {name} back", alarm.kind)
+            }
+            Self::Downgrade { target, .. } => {
+                write!(f, "let the cluster go back to {target}")
             }
             Self::AwaitStarted {
                 peer_urls,

@@ -14,6 +14,7 @@ use etcd_client::{
 use sha2::{Digest as _, Sha256};
 
 use crate::error::Code;
+use crate::retry::{ADDED, STARTED, Wait, not_known_yet, retry};
 use crate::{
     Alarm, AlarmKind, Change, Cluster, Credentials, Error, Keys, KvHash, Member, MemberStatus,
     Membership, Observe, Piece, Probe, Waits,
@@ -32,9 +33,6 @@ const SNAPSHOT_LIMIT: Duration = Duration::from_secs(3600);
 const PAGE: i64 = 2000;
 /// How large an answer with so many keys may be.
 const PAGE_LIMIT: usize = 32 << 20;
-
-/// How long a cluster may stay unhealthy: etcd measures health over 5 s.
-const UNHEALTHY_LIMIT: Duration = Duration::from_secs(30);
 
 /// Talks to real members.
 #[derive(Debug, Default, Clone)]
@@ -221,6 +219,11 @@ impl Observe for Client {
                 raft_index: status.raft_index(),
                 raft_applied: status.raft_applied_index(),
                 revision: header.map_or(0, etcd_client::ResponseHeader::revision),
+                downgrade_to: status
+                    .downgrade_info()
+                    .filter(|info| info.enabled())
+                    .map(|info| info.target_version().to_owned())
+                    .unwrap_or_default(),
                 errors: status.errors().to_vec(),
             })
         })
@@ -535,6 +538,9 @@ impl Cluster for Client {
                         .map(drop)
                 })
             }),
+            Change::Downgrade { via, target, waits } => {
+                self.downgrade(via, target, credentials, *waits, note, change)
+            }
             Change::AwaitStarted {
                 via,
                 peer_urls,
@@ -560,6 +566,38 @@ impl Cluster for Client {
 }
 
 impl Client {
+    fn downgrade(
+        &self,
+        via: &[String],
+        target: &str,
+        credentials: &Credentials,
+        waits: Waits,
+        note: &mut dyn FnMut(&str),
+        change: &Change,
+    ) -> Result<(), Error> {
+        let minor = |version: &str| version.splitn(3, '.').take(2).map(str::to_owned).collect();
+        let wanted: Vec<String> = minor(target);
+        retry(change, waits, note, || {
+            for endpoint in via {
+                let status = self.status(endpoint, credentials)?;
+                if minor(&status.version) == wanted || minor(&status.storage_version) == wanted {
+                    continue;
+                }
+                if minor(&status.downgrade_to) != wanted {
+                    self.call(endpoint, credentials, "downgrade", |c| async move {
+                        let options = etcd_client::DowngradeOptions::Enable(target.to_owned());
+                        c.maintenance_client().downgrade(options).await.map(drop)
+                    })?;
+                }
+                return Err(Error::EtcdTimeout(format!(
+                    "the data of {endpoint} is still as {} writes it",
+                    status.storage_version
+                )));
+            }
+            Ok(())
+        })
+    }
+
     fn add_learner(
         &self,
         via: &[String],
@@ -629,72 +667,5 @@ impl Client {
             }
             std::thread::sleep(left.min(Duration::from_millis(50)));
         }
-    }
-}
-
-/// What is waited for in other members.
-#[derive(Clone, Copy)]
-struct Wait {
-    what: &'static str,
-    done: fn(Option<&Member>) -> bool,
-}
-
-const ADDED: Wait = Wait {
-    what: "added, too",
-    done: |member| member.is_some(),
-};
-const STARTED: Wait = Wait {
-    what: "started first",
-    done: |member| member.is_none_or(Member::started),
-};
-
-/// A change of the membership reaches one member after the other.
-fn not_known_yet() -> Error {
-    Error::EtcdTimeout("the member is not known everywhere yet".to_owned())
-}
-
-/// Tries until it succeeds, fails for good, or the time is over; tells each new reason once.
-fn retry(
-    change: &Change,
-    waits: Waits,
-    note: &mut dyn FnMut(&str),
-    mut attempt: impl FnMut() -> Result<(), Error>,
-) -> Result<(), Error> {
-    let begun = Instant::now();
-    let mut unhealthy_since = None;
-    let mut told = String::new();
-    loop {
-        let error = match attempt() {
-            Ok(()) => return Ok(()),
-            Err(error) if !error.is_passing() => return Err(error),
-            Err(error) => error,
-        };
-        // Health comes back within seconds, or not before somebody does something about it.
-        let (since, limit) = if error == Error::Unhealthy {
-            (
-                *unhealthy_since.get_or_insert_with(Instant::now),
-                waits.limit.min(UNHEALTHY_LIMIT),
-            )
-        } else {
-            unhealthy_since = None;
-            (begun, waits.limit)
-        };
-        let reason = error.to_string();
-        if reason != told {
-            note(&format!(
-                "waiting (at most {} s): {reason}",
-                limit.as_secs()
-            ));
-            told = reason;
-        }
-        let left = limit.saturating_sub(since.elapsed());
-        if left.is_zero() {
-            return Err(Error::Deadline {
-                what: change.to_string(),
-                limit,
-                last: Box::new(error),
-            });
-        }
-        std::thread::sleep(waits.poll.min(left));
     }
 }

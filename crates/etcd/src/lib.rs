@@ -18,6 +18,7 @@ mod error;
 mod model;
 mod picture;
 mod probe;
+mod retry;
 pub mod settings;
 
 pub use change::{Change, Waits};

@@ -122,6 +122,9 @@ pub struct MemberStatus {
     pub revision: i64,
     /// The largest size that the database may grow to, where the release tells.
     pub db_quota: i64,
+    /// The release that the cluster is on its way back to (as `3.6.0`); empty where it is not.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub downgrade_to: String,
     /// Alarms and other complaints, in etcd's words.
     pub errors: Vec<String>,
 }

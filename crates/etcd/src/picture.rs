@@ -325,6 +325,14 @@ impl Cluster for Picture {
                 self.set_alarms(&left);
                 return Ok(());
             }
+            Change::Downgrade { via, target, .. } => {
+                for endpoint in via {
+                    let mut status = self.status(endpoint, credentials)?;
+                    status.storage_version.clone_from(target);
+                    self.set_status(endpoint, status);
+                }
+                return Ok(());
+            }
             Change::AddLearner { via, .. }
             | Change::Promote { via, .. }
             | Change::Remove { via, .. }
@@ -373,7 +381,8 @@ impl Cluster for Picture {
             | Change::AwaitCluster { .. }
             | Change::Defragment { .. }
             | Change::Compact { .. }
-            | Change::Disarm { .. } => {}
+            | Change::Disarm { .. }
+            | Change::Downgrade { .. } => {}
         }
         Ok(())
     }

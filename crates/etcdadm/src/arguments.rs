@@ -94,6 +94,9 @@ pub enum Verb {
     /// Run another release of etcd as this host's member, in place
     #[command(after_help = examples::UPGRADE)]
     Upgrade(UpgradeArgs),
+    /// Go back to an earlier release of etcd as this host's member, in place: an earlier patch, or the minor before (from 3.6 on)
+    #[command(after_help = examples::DOWNGRADE)]
+    Downgrade(UpgradeArgs),
     /// Bring back a cluster that lost its majority for good, from this host's member
     #[command(after_help = examples::RECOVER)]
     Recover {
@@ -620,10 +623,10 @@ pub struct RotateArgs {
     pub change: ChangeArgs,
 }
 
-/// Arguments of `upgrade`.
+/// Arguments of `upgrade` and `downgrade`.
 #[derive(Debug, Args)]
 pub struct UpgradeArgs {
-    /// The release: a later patch, or the next minor
+    /// The release
     #[arg(long, value_name = "VERSION")]
     pub version: Version,
     /// Where it comes from, if it is not on this host

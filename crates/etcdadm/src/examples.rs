@@ -109,3 +109,7 @@ Examples:
   etcdadm backup schedule /var/backups/etcd --keep-last 24 --keep-daily 14
   etcdadm backup schedule /mnt/nas/etcd --every 15m --verify-every 6
   etcdadm backup cancel";
+
+pub(crate) const DOWNGRADE: &str = "\
+Examples:
+  etcdadm downgrade --version v3.6.16            on one host after the other";

@@ -1,6 +1,7 @@
-//! `etcdadm upgrade`: another release of etcd as this host's member, in place, while the others serve.
+//! `etcdadm upgrade` and `downgrade`: another release of etcd as this host's member, in place, while the others serve.
 //!
-//! Run on one host after the other: each run refuses unless all others are well.
+//! Run on one host after the other: each run refuses unless all others are well. Going back, the cluster is told first:
+//! its members then write only what the earlier release can read.
 
 use std::path::Path;
 
@@ -9,8 +10,8 @@ use host::Local;
 
 use crate::arguments::UpgradeArgs;
 use crate::phases::{
-    AwaitHealth, Begin, CheckUpgrade, FetchRelease, InstallBinaries, RecordMember, SaveSnapshot,
-    UpgradeMember, WriteConfiguration, WriteEtcdctl,
+    AwaitHealth, Begin, CheckDowngrade, CheckUpgrade, EnableDowngrade, FetchRelease,
+    InstallBinaries, RecordMember, SaveSnapshot, UpgradeMember, WriteConfiguration, WriteEtcdctl,
 };
 use crate::survey::Reach;
 use crate::verbs::{
@@ -18,19 +19,41 @@ use crate::verbs::{
 };
 use crate::{Configuration, paths};
 
+/// Which way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// To a later release.
+    Up,
+    /// To an earlier one.
+    Down,
+}
+
 /// The phases, in order.
-pub(crate) fn phases<'c>(reach: &Reach<'c>, interrupt: bool) -> Vec<AnyPhase<'c>> {
+pub(crate) fn phases<'c>(reach: &Reach<'c>, interrupt: bool, way: Way) -> Vec<AnyPhase<'c>> {
     let configuration = reach.configuration;
     // How it began is in its data.
     let begin = Begin::Join;
     let before = format!("{}/before-{}.capsule", paths::FOLDER, configuration.version);
-    vec![
-        Box::new(CheckUpgrade {
+    let (up, down) = (
+        CheckUpgrade {
             reach: reach.clone(),
             interrupt,
-        }),
-        Box::new(SaveSnapshot::once(reach.clone(), before.into())),
-        Box::new(FetchRelease(configuration)),
+        },
+        CheckDowngrade {
+            reach: reach.clone(),
+            interrupt,
+        },
+    );
+    let mut phases: Vec<AnyPhase<'c>> = match way {
+        Way::Up => vec![Box::new(up)],
+        Way::Down => vec![Box::new(down)],
+    };
+    phases.push(Box::new(SaveSnapshot::once(reach.clone(), before.into())));
+    phases.push(Box::new(FetchRelease(configuration)));
+    if way == Way::Down {
+        phases.push(Box::new(EnableDowngrade(reach.clone())));
+    }
+    let rest: Vec<AnyPhase<'c>> = vec![
         Box::new(RecordMember {
             configuration,
             begin,
@@ -43,13 +66,16 @@ pub(crate) fn phases<'c>(reach: &Reach<'c>, interrupt: bool) -> Vec<AnyPhase<'c>
         Box::new(WriteEtcdctl(configuration)),
         Box::new(UpgradeMember::new(reach.clone())),
         Box::new(AwaitHealth(configuration)),
-    ]
+    ];
+    phases.extend(rest);
+    phases
 }
 
 pub(crate) fn run(
     context: &mut Context,
     root: &Path,
     args: &UpgradeArgs,
+    way: Way,
 ) -> Result<(), cli::Error> {
     let mut document = recorded(root)?.document;
     document.version = Some(args.version);
@@ -57,8 +83,12 @@ pub(crate) fn run(
     let seen = Local::new(root);
     let configuration = Configuration::resolve(document, Default::default(), &seen, String::new())?;
     let reach = reach(&configuration, &args.change.reach)?;
-    let phases = phases(&reach, args.interrupt);
-    let (goal, dry_run) = ("etcdadm upgrade", args.change.dry_run);
+    let phases = phases(&reach, args.interrupt, way);
+    let goal = match way {
+        Way::Up => "etcdadm upgrade",
+        Way::Down => "etcdadm downgrade",
+    };
+    let dry_run = args.change.dry_run;
     let summary = with_machine(
         context,
         root,

@@ -17,6 +17,7 @@ use crate::arguments::{Arguments, ConfigVerb, MemberArgs, ReachArgs, RecoverVerb
 use crate::configuration::endpoint_url;
 use crate::machine::Note;
 use crate::survey::Reach;
+use crate::upgrade::Way;
 use crate::{Configuration, Error, Machine, Record, older, paths};
 
 pub(crate) fn run(context: &mut Context, arguments: &Arguments) -> Result<(), cli::Error> {
@@ -33,7 +34,8 @@ pub(crate) fn run(context: &mut Context, arguments: &Arguments) -> Result<(), cl
         Verb::Snapshot { what } => snapshot::run(context, &arguments.root, what),
         Verb::Backup { what } => backup::run(context, &arguments.root, what),
         Verb::Restore(args) => restore::run(context, &arguments.root, args),
-        Verb::Upgrade(args) => upgrade::run(context, &arguments.root, args),
+        Verb::Upgrade(args) => upgrade::run(context, &arguments.root, args, Way::Up),
+        Verb::Downgrade(args) => upgrade::run(context, &arguments.root, args, Way::Down),
         Verb::Recover {
             what: RecoverVerb::Quorum(args),
         } => recover::run(context, &arguments.root, args),

@@ -54,4 +54,25 @@ fn a_cluster_goes_through_the_releases_and_no_write_is_lost() {
         let kept = host.exec([kept.as_str(), "--version"]).text().unwrap();
         assert!(kept.contains(BESIDE), "{kept}");
     }
+
+    // And back, where etcd can: the cluster is told first, by the first host.
+    let ((), written) = members
+        .under_load(hosts, |_| {
+            let words = ["downgrade", "--version", &format!("v{BESIDE}")];
+            for host in hosts {
+                let what = format!("{} back to {BESIDE}", host.name());
+                let run = members.etcdadm(host, words);
+                timed(&what, || run.check()).unwrap();
+                let words = ["downgrade", "--version", &format!("v{BESIDE}"), "--dry-run"];
+                let again = members.etcdadm(host, words).text().unwrap();
+                assert_eq!(again, "nothing to change");
+            }
+            members.check_healthy(hosts).unwrap();
+        })
+        .unwrap();
+    for host in hosts {
+        assert_eq!(members.lost(host, &written).unwrap(), [0; 0]);
+        let version = host.exec(["/opt/bin/etcd", "--version"]).text().unwrap();
+        assert!(version.contains(BESIDE), "{version}");
+    }
 }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::survey::Reach;
+use crate::upgrade::Way;
 
 pub(super) fn url(id: u64) -> String {
     format!("https://10.77.0.{}:2379", 10 + id)
@@ -49,6 +50,14 @@ pub(super) fn three(version: &str) -> World {
 }
 
 fn upgrade(world: &mut World, version: &str) -> Result<String, String> {
+    walk(world, version, Way::Up)
+}
+
+fn downgrade(world: &mut World, version: &str) -> Result<String, String> {
+    walk(world, version, Way::Down)
+}
+
+fn walk(world: &mut World, version: &str, way: Way) -> Result<String, String> {
     let mut document = Record::read(&world.host).unwrap().unwrap().configuration;
     document.version = Some(version.parse().unwrap());
     let configuration = world.configure(document);
@@ -56,7 +65,7 @@ fn upgrade(world: &mut World, version: &str) -> Result<String, String> {
         configuration: &configuration,
         endpoints: vec![url(2)],
     };
-    world.walk(&crate::upgrade::phases(&reach, false))
+    world.walk(&crate::upgrade::phases(&reach, false, way))
 }
 
 #[test]
@@ -113,5 +122,44 @@ fn what_etcd_cannot_do_is_refused() {
     3.5.35 to v3.6.16: h1 (0000000000000001) runs v3.5.35: going on from 3.5 to 3.6 in place is not offered yet
     3.6.16 to v3.6.15: h1 (0000000000000001) runs v3.6.16 already, which is newer than v3.6.15
     one is off: h3 (0000000000000003) does not serve: https://10.77.0.14:2379 cannot be reached: nobody is there
+    ");
+}
+
+#[test]
+fn the_cluster_is_told_before_a_member_goes_back() {
+    let mut world = three("3.7.3");
+    let archive = "/var/cache/etcdadm/etcd/v3.6.16/etcd-v3.6.16-linux-amd64.tar.gz";
+    world.put(archive, 0o644, "release");
+    insta::assert_snapshot!(downgrade(&mut world, "v3.6.16").unwrap(), @"
+    save-snapshot: take a snapshot of h2 into /var/lib/etcdadm/before-v3.6.16.capsule
+    enable-downgrade: let the cluster go back to 3.6.0
+    record-member: write /var/lib/etcdadm/member.json (0644)
+    install-binaries: run cp -p -- /opt/bin/etcd /opt/bin/etcd.v3.7.3
+    install-binaries: run cp -p -- /opt/bin/etcdctl /opt/bin/etcdctl.v3.7.3
+    install-binaries: run cp -p -- /opt/bin/etcdutl /opt/bin/etcdutl.v3.7.3
+    install-binaries: install etcd v3.6.16: /opt/bin/etcd, /opt/bin/etcdctl, /opt/bin/etcdutl
+    upgrade-member: hand leadership to h2 (0000000000000002)
+    upgrade-member: restart etcd.service and wait until it is ready
+    ");
+    // Within a minor release nothing need be told.
+    let mut world = three("3.7.3");
+    let archive = "/var/cache/etcdadm/etcd/v3.7.2/etcd-v3.7.2-linux-amd64.tar.gz";
+    world.put(archive, 0o644, "release");
+    let changes = downgrade(&mut world, "v3.7.2").unwrap();
+    assert!(!changes.contains("enable-downgrade"), "{changes}");
+    let mut said = String::new();
+    for (from, to) in [
+        ("3.7.3", "v3.5.35"),
+        ("3.5.35", "v3.5.36"),
+        ("3.6.16", "v3.7.3"),
+    ] {
+        let error = downgrade(&mut three(from), to).unwrap_err();
+        said += &format!("{from} to {to}: {error}\n");
+    }
+    let said = said.replace(" stopped before it changed anything more", "");
+    insta::assert_snapshot!(said, @"
+    3.7.3 to v3.5.35: phase check-downgrade: h1 (0000000000000001) runs v3.7.3, and etcd goes back one minor release at a time, not to v3.5.35
+    3.5.35 to v3.5.36: phase check-downgrade: h1 (0000000000000001) runs v3.5.35 already, which is older than v3.5.36
+    3.6.16 to v3.7.3: phase check-downgrade: h1 (0000000000000001) runs v3.6.16, and etcd goes back one minor release at a time, not to v3.7.3
     ");
 }

@@ -16,6 +16,7 @@ use crate::phases::APPLY;
 use crate::plan::{Action, Plan, Shown, View, make};
 use crate::session::{self, Looked};
 use crate::settings::Settings;
+use crate::snapshot::Proven;
 
 /// What `apply` prints.
 #[derive(Debug, Serialize)]
@@ -85,7 +86,7 @@ pub(crate) fn make_so(
     let state = open.as_ref().map(|open| open.state.clone());
     let (plan, looked) = plan(context, settings, goal, state.as_ref())?;
     let mut open = session::remember(goal, open, Some(&looked), settings)?;
-    carry_out(context, goal, &looked, &plan, &mut open)?;
+    carry_out(context, goal, &looked, &plan, &mut open, None)?;
     Ok((open, plan.steps.len()))
 }
 
@@ -95,6 +96,7 @@ fn plan(
     goal: &Goal,
     state: Option<&State>,
 ) -> Result<(Plan, Looked), Error> {
+    session::not_recovering(state)?;
     if let Some(state) = state {
         warn_of_others(context, goal, state);
     }
@@ -104,6 +106,7 @@ fn plan(
         goal,
         seen: &looked.seen,
         started,
+        recovery: None,
     };
     let plan = make(&APPLY, &view);
     let hosts: BTreeSet<String> = plan
@@ -129,13 +132,14 @@ fn needs_bundle(action: &Action) -> bool {
     )
 }
 
-/// Carries a plan out with the state's authorities.
+/// Carries a plan out with the state's authorities; `snapshot` is what a recovery restores.
 pub(crate) fn carry_out(
     context: &mut Context,
     goal: &Goal,
     looked: &Looked,
     plan: &Plan,
     open: &mut Open,
+    snapshot: Option<&Proven>,
 ) -> Result<(), Error> {
     let shared = Shared {
         goal,
@@ -143,6 +147,7 @@ pub(crate) fn carry_out(
         seen: &looked.seen,
         issuer: Issuer::new(&open.state, &open.secrets)?,
         tokens: Mutex::new(BTreeMap::new()),
+        snapshot,
     };
     execute(plan, &shared, open, &mut context.progress)
 }

@@ -65,6 +65,12 @@ pub enum Verb {
     /// Look at the hosts: members, nodes, certificates
     #[command(after_help = examples::STATUS)]
     Status,
+    /// Take a snapshot of etcd
+    #[command(subcommand, after_help = examples::SNAPSHOT)]
+    Snapshot(Snapshot),
+    /// Begin the control plane anew from a snapshot of etcd
+    #[command(after_help = examples::RECOVER)]
+    Recover(Recover),
     /// Make, look at, check and unpack bundles
     #[command(subcommand, after_help = examples::BUNDLE)]
     Bundle(Bundle),
@@ -211,6 +217,50 @@ pub struct DeleteCluster {
     /// Go on without machines that cannot be reached
     #[arg(long)]
     pub force: bool,
+    /// Only show what would be done
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// What to take a snapshot of.
+#[derive(Debug, Subcommand)]
+pub enum Snapshot {
+    /// etcd: all that the API holds, in one file here, sealed for whom the state is sealed for
+    #[command(after_help = examples::SNAPSHOT)]
+    Etcd(SnapshotEtcd),
+}
+
+/// Options of `snapshot etcd`.
+#[derive(Debug, Clone, Args)]
+pub struct SnapshotEtcd {
+    /// Where to write it (mode 0600)
+    pub file: PathBuf,
+    /// Leave it readable for whoever gets the file: every Secret of the cluster is in it
+    #[arg(long)]
+    pub unsealed: bool,
+}
+
+/// Options of `recover`.
+#[derive(Debug, Clone, Args)]
+pub struct Recover {
+    /// The snapshot, as `cctl snapshot etcd` or `etcdadm snapshot save` wrote it
+    #[arg(long, value_name = "FILE")]
+    pub snapshot: PathBuf,
+    /// A control plane that is gone for good and never comes back with the old data; may be repeated
+    #[arg(long, value_name = "ADDRESS")]
+    pub dead: Vec<IpAddr>,
+    /// The bundle that hosts get what they lack from: a folder or a tar
+    #[arg(long, value_name = "PATH")]
+    pub bundle: Option<PathBuf>,
+    /// Although the snapshot was taken before the last recovery
+    #[arg(long)]
+    pub older: bool,
+    /// In place of a recovery that is not finished
+    #[arg(long)]
+    pub anew: bool,
+    /// Yes, go back in time
+    #[arg(long)]
+    pub yes: bool,
     /// Only show what would be done
     #[arg(long)]
     pub dry_run: bool,

@@ -33,13 +33,14 @@ pub(crate) fn run(
         goal: &goal,
         seen: &looked.seen,
         started: state.started,
+        recovery: None,
     };
     let plan = make(&[&ResetHosts], &view);
     if args.dry_run {
         return apply::show(context, &plan, &looked);
     }
     let mut open = session::remember(&goal, open, Some(&looked), settings)?;
-    apply::carry_out(context, &goal, &looked, &plan, &mut open)?;
+    apply::carry_out(context, &goal, &looked, &plan, &mut open, None)?;
     let aside = open.retire().map_err(Error::from)?;
     context.print(&name, |name| {
         format!(

@@ -13,7 +13,7 @@ use crate::fleet::Remote;
 use crate::goal::{Goal, name_of};
 use crate::phases::RemoveMachine;
 use crate::plan::{View, make};
-use crate::session::{self, Looked};
+use crate::session::{self, Look, Looked};
 use crate::settings::Settings;
 use crate::tool::{self, ToolCall};
 
@@ -44,6 +44,7 @@ pub(crate) fn run(
     args: &DeleteMachine,
 ) -> Result<(), cli::Error> {
     let (open, state) = session::open_or_read(settings, args.dry_run)?;
+    session::not_recovering(Some(&state))?;
     let address = args.ip.to_string();
     if state.machine(&address).is_none() {
         // Deleted twice is deleted once.
@@ -100,13 +101,14 @@ pub(crate) fn run(
         goal: &goal,
         seen: &looked.seen,
         started: state.started,
+        recovery: None,
     };
     let plan = make(&[&phase], &view);
     if args.dry_run {
         return apply::show(context, &plan, &looked);
     }
     let mut open = session::remember(&goal, open, Some(&looked), settings)?;
-    apply::carry_out(context, &goal, &looked, &plan, &mut open)?;
+    apply::carry_out(context, &goal, &looked, &plan, &mut open, None)?;
     // The others know it: as a peer of the endpoint's address, as an endpoint of etcd.
     drop(looked);
     let rest = session::goal(&ApplyArgs::default(), Some(&open.state))?;
@@ -125,7 +127,7 @@ pub(super) fn reach(
     address: &str,
     force: bool,
 ) -> Result<Looked, Error> {
-    let (looked, failures) = session::visit(context, goal, Some(state), settings)?;
+    let (looked, failures) = session::visit(context, goal, Some(state), settings, Look::All)?;
     for failure in failures {
         if failure.host == address && !force {
             return Err(*failure.error);

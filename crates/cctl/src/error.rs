@@ -92,6 +92,17 @@ pub enum Error {
     /// A change that would lose quorum or the control plane.
     #[error("{0}")]
     Refused(String),
+    /// A snapshot is not whole, or none.
+    #[error("{what} is no sound snapshot")]
+    Snapshot {
+        /// Which.
+        what: String,
+        /// What is wrong with it.
+        source: capsule::CapsuleError,
+    },
+    /// Hosts that may still serve the old data cannot be stopped.
+    #[error("control planes that may still serve the old data cannot be reached, and so not be stopped:\n{}", several(.0))]
+    Unfenced(Vec<Failure>),
     /// Several hosts failed.
     #[error("{}", several(.0))]
     Several(Vec<Failure>),
@@ -124,6 +135,14 @@ pub enum Error {
         source: std::io::Error,
     },
     /// Writing a local file.
+    #[error("could not write {path}")]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// A change to a local file.
     #[error(transparent)]
     Host(#[from] host::Error),
 }
@@ -265,7 +284,9 @@ impl Explain for Error {
             Self::Preflight(_)
             | Self::NotInBundle { .. }
             | Self::NoBundle(_)
+            | Self::Snapshot { .. }
             | Self::Refused(_) => Kind::Preflight,
+            Self::Unfenced(_) => Kind::Unreachable,
             Self::Several(failures) => {
                 let kinds: Vec<Kind> = failures
                     .iter()
@@ -303,6 +324,16 @@ impl Explain for Error {
                 hints
             }
             Self::Create(error) => crate::bundle::hints(error),
+            Self::Unfenced(failures) => {
+                let dead: Vec<String> = failures
+                    .iter()
+                    .map(|failure| format!("--dead {}", failure.host))
+                    .collect();
+                vec![
+                    format!("those that are gone for good are named: {}", dead.join(" ")),
+                    "a host that was installed anew shows new keys: `cctl forget-host-key ADDRESS`, then add --accept-new-host-keys".to_owned(),
+                ]
+            }
             Self::Preflight(checks) => {
                 let mut hints: Vec<String> = checks
                     .iter()

@@ -69,6 +69,17 @@ Examples:
   cctl status                                    exits with 0 when all is well, with 4 when a host is not reached
   cctl status -o json";
 
+pub(crate) const SNAPSHOT: &str = "\
+Examples:
+  cctl snapshot etcd etcd.snapshot               opens with the admins' keys, as the state does";
+
+pub(crate) const RECOVER: &str = "\
+Examples:
+  cctl recover --snapshot etcd.snapshot --dry-run               what would be done
+  cctl recover --snapshot etcd.snapshot --yes                   on the same hosts
+  cctl recover --snapshot etcd.snapshot --yes --bundle b.tar    on hosts that were installed anew
+  cctl recover --snapshot etcd.snapshot --yes --dead 10.0.0.12  without one that never comes back";
+
 pub(crate) const INSPECT: &str = "\
 Examples:
   cctl bundle inspect bundle.tar

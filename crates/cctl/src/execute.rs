@@ -16,6 +16,8 @@ use crate::error::Failure;
 use crate::fleet::Fleet;
 use crate::goal::AllSeen;
 use crate::plan::{Action, After, Plan};
+use crate::recover::now;
+use crate::snapshot::Proven;
 use crate::told::{Talk, Told};
 use crate::tool::Event;
 use crate::{Error, Goal, kubeconfig, work};
@@ -28,6 +30,8 @@ pub(crate) struct Shared<'a> {
     pub issuer: Issuer,
     /// The workers' tokens, by address; never written anywhere.
     pub tokens: Mutex<BTreeMap<String, Secret>>,
+    /// What a recovery restores.
+    pub snapshot: Option<&'a Proven>,
 }
 
 /// What a step brought.
@@ -191,7 +195,11 @@ fn record(
     outcome: Outcome,
 ) -> Result<(), Error> {
     match action {
-        Action::InitMember => open.state.started.etcd = true,
+        Action::InitMember | Action::RestoreMember => {
+            open.state.started.etcd = true;
+            let id = outcome.member.as_ref().map(|member| &member.cluster_id);
+            open.state.etcd_cluster_ids.extend(id.cloned());
+        }
         Action::InitControlPlane => open.state.started.control_plane = true,
         Action::KeepKubeconfig => {
             open.secrets.admin_kubeconfig = Some(kubeconfig::admin(
@@ -217,6 +225,8 @@ fn record(
             Action::ResetNode => {
                 (status.set_up, status.first, status.phase) = (false, false, Phase::Deleting)
             }
+            Action::FenceControlPlane => (status.set_up, status.first) = (false, false),
+            Action::FenceMember => status.etcd_member_id = None,
             Action::ResetMember { .. } => {
                 (status.etcd_member_id, status.phase) = (None, Phase::Deleting)
             }
@@ -236,6 +246,14 @@ fn record(
             if machine.spec.roles == [api::Role::Etcd] {
                 machine.status.phase = Phase::Running;
             }
+        }
+    }
+    if let Some(recovery) = &mut open.state.recovery {
+        match action {
+            Action::FenceMember => recovery.fenced.extend(host.map(str::to_owned)),
+            Action::RestoreMember => recovery.restored = true,
+            Action::ProveNodes => recovery.finished_at = Some(now()),
+            _ => {}
         }
     }
     if *action == Action::Forget

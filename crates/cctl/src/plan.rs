@@ -6,7 +6,7 @@
 use std::fmt;
 
 use serde::Serialize;
-use state::Started;
+use state::{Recovery, Started};
 
 use crate::Goal;
 use crate::goal::{AllSeen, Pending};
@@ -63,6 +63,22 @@ pub enum Action {
     },
     /// Forget the machine.
     Forget,
+    /// Send the snapshot that a recovery restores.
+    SendSnapshot,
+    /// `etcdadm snapshot verify`: restore it in a place of its own, serve it, compare.
+    ProveSnapshot,
+    /// `nodeadm fence`: stop the old control plane for good.
+    FenceControlPlane,
+    /// `etcdadm reset`: stop the old member for good, its data set aside.
+    FenceMember,
+    /// `etcdadm restore`: the first member of a new etcd, with the snapshot's data.
+    RestoreMember,
+    /// Remove what the snapshot says of who led, and of Nodes that are gone.
+    CleanUp,
+    /// Have the kubelet look at the API anew; its containers go on.
+    RestartKubelet,
+    /// Have each Node run a new pod.
+    ProveNodes,
 }
 
 impl Action {
@@ -96,6 +112,25 @@ impl Action {
                 "take etcd off the host, its data set aside (etcdadm reset)".to_owned()
             }
             Self::Forget => "forget the machine".to_owned(),
+            Self::SendSnapshot => "send the snapshot".to_owned(),
+            Self::ProveSnapshot => {
+                "restore the snapshot beside all else and compare (etcdadm snapshot verify)"
+                    .to_owned()
+            }
+            Self::FenceControlPlane => {
+                "stop the old control plane for good (nodeadm fence)".to_owned()
+            }
+            Self::FenceMember => {
+                "stop the old etcd member for good, its data set aside (etcdadm reset)".to_owned()
+            }
+            Self::RestoreMember => {
+                "make the first member of a new etcd of the snapshot (etcdadm restore)".to_owned()
+            }
+            Self::CleanUp => {
+                "remove leases of leaders and Nodes that are gone, with their pods".to_owned()
+            }
+            Self::RestartKubelet => "restart the kubelet; containers go on".to_owned(),
+            Self::ProveNodes => "have each node run a new pod".to_owned(),
         }
     }
 }
@@ -210,6 +245,8 @@ pub struct View<'a> {
     pub seen: &'a AllSeen,
     /// What exists by now, as the state knows.
     pub started: Started,
+    /// The recovery that is under way.
+    pub recovery: Option<&'a Recovery>,
 }
 
 /// A phase of a verb: it adds the steps that are still to be done. It cannot do them.

@@ -12,7 +12,7 @@ use crate::arguments::ApplyArgs;
 use crate::artifacts::Artifacts;
 use crate::error::Failure;
 use crate::fleet::{Fleet, Remote, on_all, target};
-use crate::goal::{AllSeen, Goal};
+use crate::goal::{AllSeen, Goal, Seen};
 use crate::settings::Settings;
 use crate::told::Told;
 use crate::{Error, documents, phases};
@@ -138,12 +138,21 @@ pub(crate) fn look(
     state: Option<&State>,
     settings: &Settings,
 ) -> Result<Looked, Error> {
-    let (looked, mut failures) = visit(context, goal, state, settings)?;
+    let (looked, mut failures) = visit(context, goal, state, settings, Look::All)?;
     match failures.len() {
         0 => Ok(looked),
         1 => Err(*failures.remove(0).error),
         _ => Err(Error::Several(failures)),
     }
+}
+
+/// How much of a host is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Look {
+    /// Facts, members, and what the node tools would still change.
+    All,
+    /// Facts alone: what its cluster says does not matter, or nobody is there to say it.
+    Facts,
 }
 
 /// Reaches and looks at all hosts that can be reached; the others are told of with what hinders.
@@ -155,6 +164,7 @@ pub(crate) fn visit(
     goal: &Goal,
     state: Option<&State>,
     settings: &Settings,
+    depth: Look,
 ) -> Result<(Looked, Vec<Failure>), Error> {
     let client = phases::client(goal, state, settings)?;
     let remembered = phases::remembered(goal, state);
@@ -172,7 +182,13 @@ pub(crate) fn visit(
             let visit = || {
                 let remote = phases::connect(&client, goal, machine, state, settings)?;
                 let remote = phases::bring_tools(remote, goal.artifacts.as_ref(), state, &note)?;
-                let seen = phases::look(&remote, goal, state, &remembered)?;
+                let seen = match depth {
+                    Look::All => phases::look(&remote, goal, state, &remembered)?,
+                    Look::Facts => Seen {
+                        facts: phases::facts(&remote)?,
+                        ..Seen::default()
+                    },
+                };
                 Ok((remote, seen))
             };
             Ok(visit())
@@ -196,7 +212,9 @@ pub(crate) fn visit(
             }),
         }
     }
-    phases::look_again(&fleet, goal, &remembered, &mut seen)?;
+    if depth == Look::All {
+        phases::look_again(&fleet, goal, &remembered, &mut seen)?;
+    }
     Ok((
         Looked {
             fleet,
@@ -275,6 +293,38 @@ pub(crate) fn remember(
         open.save()?;
     }
     Ok(open)
+}
+
+/// Writes down what was seen.
+///
+/// # Errors
+/// When it cannot be written.
+pub(crate) fn note(
+    looked: &Looked,
+    goal: &Goal,
+    mut open: Open,
+    settings: &Settings,
+) -> Result<Open, Error> {
+    let before = open.state.clone();
+    note_seen(&mut open.state, goal, looked, settings)?;
+    if open.state != before {
+        open.save()?;
+    }
+    Ok(open)
+}
+
+/// Refuses to touch a cluster whose recovery is not finished.
+///
+/// # Errors
+/// [`Error::Refused`].
+pub(crate) fn not_recovering(state: Option<&State>) -> Result<(), Error> {
+    match state.and_then(|state| state.recovery.as_ref()) {
+        Some(recovery) if recovery.finished_at.is_none() => Err(Error::Refused(format!(
+            "the recovery to {} is not finished: `cctl recover` with the same snapshot goes on",
+            recovery.taken_at
+        ))),
+        _ => Ok(()),
+    }
 }
 
 fn new_cluster(goal: &Goal) -> Result<(State, Secrets), Error> {

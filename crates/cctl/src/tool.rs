@@ -1,6 +1,6 @@
 //! The node tools, run on hosts by their documented command line: documents in, one JSON result out, progress as JSON lines.
 
-use std::io::{Read, empty};
+use std::io::{Read, Write, empty};
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
@@ -143,6 +143,34 @@ pub(crate) fn run_raw<'i>(
         }
         return Err(failed(remote, call, &output, (causes, hints)));
     }
+}
+
+/// Runs a node tool whose standard output is no result but what was asked for; it goes to `to` as it comes.
+///
+/// # Errors
+/// The tool's own, the connection's, and `to`'s.
+pub(crate) fn pull(
+    remote: &Remote,
+    call: &ToolCall<'_>,
+    to: &mut (dyn Write + Send),
+    hear: &mut (dyn FnMut(Event) + Send),
+) -> Result<(), Error> {
+    let args = call.args.iter().copied().chain(["--output", "json"]);
+    let ssh_call = Call::new(remote.tool(call.tool), args).within(call.limit);
+    let mut told = (Vec::new(), Vec::new());
+    let mut listen = |line: &str| match serde_json::from_str(line) {
+        Ok(Event::Error { causes, hints }) => told = (causes, hints),
+        Ok(event) => hear(event),
+        Err(_) => {}
+    };
+    let output = remote
+        .connection
+        .stream(&ssh_call, &mut call.input.as_bytes(), to, &mut listen)
+        .map_err(|error| Error::of_call(error, call.words()))?;
+    if output.success() {
+        return Ok(());
+    }
+    Err(failed(remote, call, &output, told))
 }
 
 /// Runs a node tool that prints its result also when it then fails.

@@ -1,6 +1,9 @@
 //! The verbs, one a file.
 
-use crate::{apply, bundle, create, delete_cluster, delete_machine, forget_host_key, get, status};
+use crate::{
+    apply, bundle, create, delete_cluster, delete_machine, forget_host_key, get, recover, snapshot,
+    status,
+};
 use cli::Context;
 
 use crate::arguments::{Arguments, Create, Delete, Verb};
@@ -17,6 +20,8 @@ pub(crate) fn run(context: &mut Context, arguments: &Arguments) -> Result<(), cl
         Verb::Delete(Delete::Cluster(args)) => delete_cluster::run(context, &settings, args),
         Verb::Get(what) => get::run(context, &settings, what),
         Verb::Status => status::run(context, &settings),
+        Verb::Snapshot(verb) => snapshot::run(context, &settings, verb),
+        Verb::Recover(args) => recover::run(context, &settings, args),
         Verb::Bundle(verb) => bundle::run(context, verb),
         Verb::ForgetHostKey { address } => {
             forget_host_key::run(context, &settings, &address.to_string())

@@ -1,22 +1,18 @@
 //! The node tools brought to every host that lacks them, each under its digest, run only when it is what it should be.
 //!
-//! This is all that planning ever writes on a host. The host's own coreutils do it: `sha256sum` looks, `dd` writes under
-//! another name, `sha256sum` looks again, and only then the file gets its name.
+//! This is all that planning ever writes on a host.
 
-use std::io::Read;
 use std::time::Duration;
 
-use host::Digest;
 use ssh::Call;
 use state::State;
 
 use crate::Error;
 use crate::artifacts::{Artifacts, TOOLS, architecture};
-use crate::fleet::{BIN, Fleet, Remote, ToolDigests};
-use crate::tool;
+use crate::fleet::{Fleet, Remote, ToolDigests};
+use crate::put::{self, Place};
 
 const LIMIT: Duration = Duration::from_secs(30);
-const SEND_LIMIT: Duration = Duration::from_secs(600);
 
 /// Brings them to one host; tells by `note` what is sent.
 ///
@@ -78,16 +74,7 @@ fn ask_architecture(remote: &Remote) -> Result<String, Error> {
 /// The tools that are not there, or are there and not what they should be.
 fn missing(remote: &Remote) -> Result<Vec<&'static str>, Error> {
     let paths = TOOLS.map(|name| remote.tool(name));
-    let call = Call::new(
-        "/usr/bin/sha256sum",
-        ["--".to_owned()].into_iter().chain(paths.clone()),
-    )
-    .within(LIMIT);
-    // It ends with 1 when one of them is not there, and prints the others all the same.
-    let output = remote
-        .connection
-        .run(&call, &mut std::io::empty(), &mut |_| {})?;
-    let found = digests(&output.text());
+    let found = put::digests(remote, &paths)?;
     let is_right = |name: &str, path: &String| {
         found
             .iter()
@@ -101,69 +88,20 @@ fn missing(remote: &Remote) -> Result<Vec<&'static str>, Error> {
         .collect())
 }
 
-fn digests(text: &str) -> Vec<(Digest, String)> {
-    let line = |line: &str| {
-        let (digest, path) = line.split_once("  ")?;
-        Some((digest.parse().ok()?, path.to_owned()))
-    };
-    text.lines().filter_map(line).collect()
-}
-
 fn send(remote: &Remote, artifacts: &Artifacts, name: &'static str) -> Result<(), Error> {
+    let Some(digest) = remote.tools.get(name).copied() else {
+        return Err(Error::NoBundle(format!("{} has no {name}", remote.label)));
+    };
     let path = remote.tool(name);
-    let digest = remote.tools.get(name).copied();
-    let folder = path.rsplit_once('/').map_or(BIN, |(folder, _)| folder);
-    let half = format!("{path}.new");
     let blob = artifacts.tool_blob(name, &remote.arch)?;
     let mut reader = artifacts.layout().blob(blob)?;
-    tool::ask(
-        remote,
-        "/usr/bin/install",
-        &["-d", "-m", "0755", folder],
-        LIMIT,
-    )?;
-    let of = format!("of={half}");
-    let write = Call::new(
-        "/bin/dd",
-        [of.as_str(), "bs=256k", "status=none", "conv=fsync"],
-    )
-    .within(SEND_LIMIT);
-    let output = remote
-        .connection
-        .run(&write, &mut Whole(&mut reader), &mut |_| {})
-        .map_err(|error| Error::Ssh(error).of_bundle(&remote.label, artifacts.path()))?;
-    if !output.success() {
-        return Err(Error::Ssh(ssh::Error::Failed {
-            host: remote.label.clone(),
-            program: write.words(),
-            code: output.code.unwrap_or(-1),
-            stderr: output.stderr,
-        }));
-    }
-    let sum = tool::ask(remote, "/usr/bin/sha256sum", &["--", &half], LIMIT)?;
-    if digests(&String::from_utf8_lossy(&sum))
-        .first()
-        .map(|(found, _)| *found)
-        != digest
-    {
-        return Err(Error::Output {
-            host: remote.label.clone(),
-            what: format!("sha256sum {half}"),
-            detail: "what arrived is not what was sent".to_owned(),
-        });
-    }
-    tool::ask(remote, "/bin/chmod", &["0755", &half], LIMIT)?;
-    tool::ask(remote, "/bin/mv", &["-T", "--", &half, &path], LIMIT)?;
-    Ok(())
-}
-
-/// Of a blob that is checked while it is read.
-struct Whole<'a>(&'a mut (dyn Read + Send));
-
-impl Read for Whole<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        self.0.read(buffer)
-    }
+    let place = Place {
+        path: &path,
+        folder_mode: "0755",
+        mode: "0755",
+    };
+    put::put(remote, &place, digest, &mut reader)
+        .map_err(|error| error.of_bundle(&remote.label, artifacts.path()))
 }
 
 /// The digests as the state keeps them.
@@ -172,19 +110,4 @@ pub(crate) fn known(fleet: &Fleet) -> std::collections::BTreeMap<String, ToolDig
         .values()
         .map(|remote| (remote.arch.clone(), remote.tools.clone()))
         .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sha256sum_is_understood() {
-        let digest = Digest::of(b"");
-        let text = format!("{digest}  /var/cache/klusterkit/bin/x/nodeadm\nnonsense\nzz  /y\n");
-        assert_eq!(
-            digests(&text),
-            [(digest, "/var/cache/klusterkit/bin/x/nodeadm".to_owned())]
-        );
-    }
 }

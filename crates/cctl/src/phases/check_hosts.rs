@@ -24,6 +24,32 @@ type Values = fn(&NodeFacts) -> Vec<String>;
 ///
 /// # Errors
 /// When a host cannot be asked.
+pub(crate) fn preflight_nodes(
+    goal: &Goal,
+    fleet: &Fleet,
+    seen: &AllSeen,
+) -> Result<Vec<HostCheck>, Error> {
+    let remotes: Vec<&Remote> = fleet.values().collect();
+    let found = on_all(
+        &remotes,
+        |remote| remote.address.clone(),
+        |remote| match is_new_node(goal, seen, remote) {
+            true => of_node(goal, seen, remote),
+            false => Ok(Vec::new()),
+        },
+    )?;
+    Ok(found.into_iter().flatten().collect())
+}
+
+fn is_new_node(goal: &Goal, seen: &AllSeen, remote: &Remote) -> bool {
+    let own = seen.get(&remote.address);
+    goal.kubernetes().contains(&remote.address) && own.is_none_or(|own| own.facts.role.is_none())
+}
+
+/// Those checks, and etcdadm's on all hosts that it has not set up yet.
+///
+/// # Errors
+/// When a host cannot be asked.
 pub(crate) fn preflight(
     goal: &Goal,
     fleet: &Fleet,
@@ -41,9 +67,7 @@ pub(crate) fn preflight(
             {
                 found.extend(of_member(goal, seen, remote)?);
             }
-            if goal.kubernetes().contains(&remote.address)
-                && own.is_none_or(|own| own.facts.role.is_none())
-            {
+            if is_new_node(goal, seen, remote) {
                 found.extend(of_node(goal, seen, remote)?);
             }
             Ok(found)

@@ -86,7 +86,7 @@ pub(crate) fn look(
         .and_then(|state| state.machine(&remote.address))
         .map(|machine| &machine.status);
     let (facts, member, node) = std::thread::scope(|scope| {
-        let facts = scope.spawn(|| timed_facts(remote));
+        let facts = scope.spawn(|| facts(remote));
         let member = scope.spawn(|| look_at_member(remote, goal, remembered, is_member, known));
         let node = scope.spawn(|| match known {
             Some(known) if known.set_up => node_changes(remote, goal, remembered, known.first),
@@ -189,7 +189,10 @@ fn joined<T>(handle: std::thread::ScopedJoinHandle<'_, T>) -> T {
 }
 
 /// A host's facts, its clock told as the difference to ours: half of the round trip is taken off.
-fn timed_facts(remote: &Remote) -> Result<NodeFacts, Error> {
+///
+/// # Errors
+/// When it cannot be asked.
+pub(crate) fn facts(remote: &Remote) -> Result<NodeFacts, Error> {
     let now = || {
         u64::try_from(
             SystemTime::now()

@@ -3,30 +3,38 @@
 mod bring_tools;
 mod check_hosts;
 mod connect;
+mod fence_control_planes;
 mod form_etcd;
 mod join_control_planes;
 mod join_workers;
 mod keep_kubeconfig;
 mod look;
 mod prepare_hosts;
+mod prove_snapshot;
 mod remove_machine;
 mod reset_hosts;
+mod restore_etcd;
 mod send_artifacts;
+mod settle_nodes;
 mod start_control_plane;
 mod verify_cluster;
 
 pub(crate) use bring_tools::{bring_tools, known as known_tools};
-pub(crate) use check_hosts::{check, preflight};
+pub(crate) use check_hosts::{check, preflight, preflight_nodes};
 pub(crate) use connect::{client, connect, keys_of};
+pub use fence_control_planes::FenceControlPlanes;
 pub use form_etcd::FormEtcd;
 pub use join_control_planes::JoinControlPlanes;
 pub use join_workers::JoinWorkers;
 pub use keep_kubeconfig::KeepKubeconfig;
-pub(crate) use look::{look, look_again, remembered};
+pub(crate) use look::{facts, look, look_again, remembered};
 pub use prepare_hosts::PrepareHosts;
+pub use prove_snapshot::ProveSnapshot;
 pub use remove_machine::RemoveMachine;
 pub use reset_hosts::ResetHosts;
+pub use restore_etcd::RestoreEtcd;
 pub use send_artifacts::SendArtifacts;
+pub use settle_nodes::SettleNodes;
 pub use start_control_plane::StartControlPlane;
 pub use verify_cluster::VerifyCluster;
 
@@ -42,6 +50,19 @@ pub const APPLY: [&dyn Phase; 8] = [
     &JoinWorkers,
     &VerifyCluster,
     &KeepKubeconfig,
+];
+
+/// What `recover` walks: the control plane begun anew from a snapshot, in order.
+pub const RECOVER: [&dyn Phase; 9] = [
+    &SendArtifacts,
+    &ProveSnapshot,
+    &FenceControlPlanes,
+    &RestoreEtcd,
+    &PrepareHosts,
+    &StartControlPlane,
+    &JoinControlPlanes,
+    &KeepKubeconfig,
+    &SettleNodes,
 ];
 
 /// The phase of `nodeadm init` after which the API answers: other control planes can begin.

@@ -59,12 +59,17 @@ pub(super) fn ready(plan: &Plan, host: &str) -> Vec<After> {
 /// What a control plane on `host` waits for: the host itself, and etcd: its own member, or all where it has none.
 pub(super) fn waits(view: &View<'_>, plan: &Plan, host: &str) -> Vec<After> {
     let mut after = ready(plan, host);
-    let own = plan.done(host, &[Action::InitMember, Action::JoinMember]);
+    const MEMBER: [Action; 3] = [
+        Action::InitMember,
+        Action::JoinMember,
+        Action::RestoreMember,
+    ];
+    let own = plan.done(host, &MEMBER);
     if view.goal.members().iter().any(|member| member == host) {
         after.extend(own);
     } else {
         after.extend(
-            plan.which(|step| matches!(step.action, Action::InitMember | Action::JoinMember))
+            plan.which(|step| MEMBER.contains(&step.action))
                 .map(After::Done),
         );
     }

@@ -79,6 +79,7 @@ const BOTH: Started = Started {
 
 fn shown(phases: &[&dyn Phase], goal: &Goal, seen: &AllSeen, started: Started) -> String {
     let view = View {
+        recovery: None,
         goal,
         seen,
         started,
@@ -136,6 +137,7 @@ fn a_cluster_that_exists_is_never_begun_anew() {
     // All hosts show nothing: they lost their disks, or etcd is down on all. The state knows better.
     let goal = goal(FILE);
     let view = View {
+        recovery: None,
         goal: &goal,
         seen: &fresh(&goal),
         started: BOTH,
@@ -147,6 +149,7 @@ fn a_cluster_that_exists_is_never_begun_anew() {
     let mut seen = fresh(&goal);
     seen.get_mut("10.0.0.3").unwrap().member = done(&goal)["10.0.0.3"].member.clone();
     let view = View {
+        recovery: None,
         goal: &goal,
         seen: &seen,
         started: Started::default(),

@@ -101,16 +101,7 @@ pub(super) fn verify(
     remote: &Remote,
     hear: Hear<'_>,
 ) -> Result<Outcome, Error> {
-    let kubernetes = shared.goal.kubernetes();
-    let names: Vec<String> = kubernetes
-        .iter()
-        .filter_map(|address| {
-            Some(name_of(
-                shared.goal.machine(address)?,
-                shared.seen.get(address),
-            ))
-        })
-        .collect();
+    let names = names(shared);
     let timeout = format!("--timeout={}s", READY_LIMIT.as_secs());
     let nodes: Vec<String> = names.iter().map(|name| format!("node/{name}")).collect();
     // A worker's kubelet registers its Node a moment after it got its certificate.
@@ -256,4 +247,145 @@ pub(super) fn remove_member(
     ];
     tool::feed(remote, &program(shared, "etcdctl"), &args, "", LIMIT)?;
     Ok(Outcome::default())
+}
+
+/// Whoever led is dead, and the others would wait for its lease to end.
+const LEADERS: [&str; 2] = ["kube-controller-manager", "kube-scheduler"];
+/// What the pods that prove nodes are found by.
+const PROOF: &str = "app.kubernetes.io/name=cctl-recovery";
+/// How long a node may take to run one.
+const PROOF_LIMIT: Duration = Duration::from_secs(180);
+
+fn names(shared: &Shared<'_>) -> Vec<String> {
+    let name = |address: &String| {
+        let machine = shared.goal.machine(address)?;
+        Some(name_of(machine, shared.seen.get(address)))
+    };
+    shared.goal.kubernetes().iter().filter_map(name).collect()
+}
+
+/// Removes what the snapshot says of leaders and of Nodes that are gone, with the pods that are said to run there.
+pub(super) fn clean_up(
+    shared: &Shared<'_>,
+    remote: &Remote,
+    hear: Hear<'_>,
+) -> Result<Outcome, Error> {
+    let mut leases = vec!["delete", "lease", "-n", "kube-system", "--ignore-not-found"];
+    leases.extend(LEADERS);
+    kubectl(shared, remote, &leases, "", LIMIT)?;
+    let wanted = names(shared);
+    let nodes = kubectl(shared, remote, &["get", "nodes", "-o", "name"], "", LIMIT)?;
+    let gone: Vec<&str> = nodes
+        .lines()
+        .filter_map(|line| line.strip_prefix("node/"))
+        .filter(|name| !wanted.iter().any(|wanted| wanted == name))
+        .collect();
+    for name in &gone {
+        hear(Event::Note {
+            note: format!("node {name} is gone: it and its pods are removed"),
+        });
+        let node = format!("node/{name}");
+        kubectl(
+            shared,
+            remote,
+            &["delete", &node, "--ignore-not-found"],
+            "",
+            LIMIT,
+        )?;
+        let on = format!("spec.nodeName={name}");
+        let pods = [
+            "delete",
+            "pods",
+            "--all-namespaces",
+            "--field-selector",
+            &on,
+            "--force",
+            "--grace-period=0",
+        ];
+        kubectl(shared, remote, &pods, "", LIMIT)?;
+    }
+    Ok(Outcome {
+        note: Some(format!("{} nodes removed", gone.len())),
+        ..Outcome::default()
+    })
+}
+
+/// Has each Node run a new pod to its end: scheduled, started, reported. Its image is kube-proxy's, which every node has.
+pub(super) fn prove_nodes(
+    shared: &Shared<'_>,
+    remote: &Remote,
+    hear: Hear<'_>,
+) -> Result<Outcome, Error> {
+    let timeout = format!("--timeout={}s", PROOF_LIMIT.as_secs());
+    let names = names(shared);
+    let image = [
+        "get",
+        "daemonset/kube-proxy",
+        "-n",
+        "kube-system",
+        "-o",
+        "jsonpath={.spec.template.spec.containers[0].image}",
+    ];
+    let image = kubectl(shared, remote, &image, "", LIMIT)?;
+    // What a run that was cut off has left.
+    let remove = [
+        "delete",
+        "pods",
+        "-n",
+        "kube-system",
+        "-l",
+        PROOF,
+        "--ignore-not-found",
+        "--force",
+        "--grace-period=0",
+    ];
+    kubectl(shared, remote, &remove, "", LIMIT)?;
+    hear(Event::Note {
+        note: format!("waiting for a new pod on each of {} nodes", names.len()),
+    });
+    let pods: Vec<Value> = names.iter().map(|name| proof(name, image.trim())).collect();
+    let list = serde_json::json!({"apiVersion": "v1", "kind": "List", "items": pods}).to_string();
+    kubectl(shared, remote, &["create", "-f", "-"], &list, LIMIT)?;
+    let done = [
+        "wait",
+        "-n",
+        "kube-system",
+        "-l",
+        PROOF,
+        "pods",
+        "--for=jsonpath={.status.phase}=Succeeded",
+        &timeout,
+    ];
+    kubectl(shared, remote, &done, "", PROOF_LIMIT + LIMIT)?;
+    kubectl(shared, remote, &remove, "", LIMIT)?;
+    Ok(Outcome {
+        note: Some(format!("{} nodes", names.len())),
+        ..Outcome::default()
+    })
+}
+
+/// A pod that the scheduler puts on this Node, whatever its taints.
+fn proof(node: &str, image: &str) -> Value {
+    let on = serde_json::json!([{"matchFields": [{"key": "metadata.name", "operator": "In", "values": [node]}]}]);
+    let (key, value) = PROOF.split_once('=').expect("a label");
+    serde_json::json!({
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": format!("cctl-recovery-{node}"),
+            "namespace": "kube-system",
+            "labels": {key: value},
+        },
+        "spec": {
+            "restartPolicy": "Never",
+            "tolerations": [{"operator": "Exists"}],
+            "affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": on}}},
+            "containers": [{
+                "name": "proof",
+                "image": image,
+                "imagePullPolicy": "IfNotPresent",
+                "command": ["/usr/local/bin/kube-proxy", "--version"],
+            }],
+        },
+    })
 }

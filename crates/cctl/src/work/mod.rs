@@ -1,6 +1,7 @@
 //! What a step does on its host: one call of a node tool or of kubectl, its documents made here.
 
 mod kubectl;
+mod recovery;
 mod send;
 
 use std::time::Duration;
@@ -48,8 +49,8 @@ pub(crate) fn run(shared: &Shared<'_>, step: &Step, hear: Hear<'_>) -> Result<Ou
     match &step.action {
         Action::SendEtcd => send::etcd(shared, remote, hear),
         Action::SendKubernetes => send::kubernetes(shared, remote, hear),
-        Action::InitMember => member(shared, remote, "init", step, hear),
-        Action::JoinMember => member(shared, remote, "join", step, hear),
+        Action::InitMember => member(shared, remote, &["init"], step, hear),
+        Action::JoinMember => member(shared, remote, &["join"], step, hear),
         Action::Prepare => node(shared, remote, "prepare", None, hear),
         Action::InitControlPlane => node(
             shared,
@@ -85,6 +86,18 @@ pub(crate) fn run(shared: &Shared<'_>, step: &Step, hear: Hear<'_>) -> Result<Ou
             reset(remote, "etcdadm", &["reset", "--skip-remove-member"], hear)
         }
         Action::KeepKubeconfig | Action::Forget => Ok(Outcome::default()),
+        Action::SendSnapshot => recovery::send(shared, remote),
+        Action::ProveSnapshot => recovery::prove(shared, remote, hear),
+        Action::FenceControlPlane => reset(remote, "nodeadm", &["fence"], hear),
+        Action::FenceMember => reset(remote, "etcdadm", &["reset", "--skip-remove-member"], hear),
+        Action::RestoreMember => {
+            let (path, version) = (recovery::path(shared)?, recovery::version(shared));
+            let verb = ["restore", path.as_str(), "--version", version.as_str()];
+            member(shared, remote, &verb, step, hear)
+        }
+        Action::CleanUp => kubectl::clean_up(shared, remote, hear),
+        Action::RestartKubelet => recovery::restart_kubelet(remote),
+        Action::ProveNodes => kubectl::prove_nodes(shared, remote, hear),
     }
 }
 
@@ -112,7 +125,7 @@ fn wants_keys(had: bool, step: &Step) -> bool {
 fn member(
     shared: &Shared<'_>,
     remote: &Remote,
-    verb: &'static str,
+    verb: &[&str],
     step: &Step,
     hear: Hear<'_>,
 ) -> Result<Outcome, Error> {
@@ -128,9 +141,10 @@ fn member(
         })
         .transpose()?;
     let input = documents::etcd(shared.goal, shared.seen, &remote.address, credentials);
+    let args: Vec<&str> = verb.iter().copied().chain(["--config", "-"]).collect();
     let call = ToolCall {
         tool: "etcdadm",
-        args: &[verb, "--config", "-"],
+        args: &args,
         input: &input,
         limit: LIMIT,
     };

@@ -1,0 +1,222 @@
+//! `cctl recover`: the control plane begun anew from a snapshot of etcd, on the hosts that the state names.
+//!
+//! Everything is verified before anything is touched; the old control planes are stopped for good before the new etcd
+//! begins; what was set aside stays on the hosts. The state says how far it came, so a run that was cut off is finished by
+//! the same command.
+
+use std::time::SystemTime;
+
+use cli::Context;
+use serde::Serialize;
+use state::{Recovery, Started, State};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use crate::arguments::{ApplyArgs, Recover};
+use crate::goal::{AllSeen, Goal};
+use crate::phases::{self, RECOVER};
+use crate::plan::{Plan, View, make};
+use crate::session::{self, Look, Looked};
+use crate::settings::Settings;
+use crate::snapshot::Proven;
+use crate::{Error, apply};
+
+/// What `recover` prints.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Recovered<'a> {
+    cluster: &'a str,
+    endpoint: String,
+    /// When the snapshot was taken, RFC 3339: what came after is gone.
+    taken_at: &'a str,
+    steps: usize,
+}
+
+pub(crate) fn run(
+    context: &mut Context,
+    settings: &Settings,
+    args: &Recover,
+) -> Result<(), cli::Error> {
+    let (open, state) = session::open_or_read(settings, args.dry_run)?;
+    let named = ApplyArgs {
+        bundle: args.bundle.clone(),
+        ..ApplyArgs::default()
+    };
+    let mut goal = session::goal(&named, Some(&state))?;
+    let identity = settings.identity(state.configuration().ssh.identity_file.as_deref())?;
+    context.progress.note("reading the snapshot");
+    let snapshot = Proven::read(&args.snapshot, identity)?;
+    let recovery = begin(&state, &goal, &snapshot, args)?;
+    if !args.yes && !args.dry_run {
+        return Err(cli::Error::from(Error::Usage(format!(
+            "this stops cluster {}'s control plane and takes its data back to {}",
+            goal.configuration.metadata.name, recovery.taken_at
+        )))
+        .hint("say --yes; --dry-run shows what would be done"));
+    }
+    leave_out(&mut goal, &recovery.dead);
+    let looked = reach(context, &mut goal, &state, settings)?;
+    let plan = plan(&goal, &looked, &recovery);
+    if args.dry_run {
+        return apply::show(context, &plan, &looked);
+    }
+    let open = open.expect("opened unless it is a dry run");
+    let mut open = session::note(&looked, &goal, open, settings)?;
+    open.state.recovery = Some(recovery.clone());
+    open.save().map_err(Error::from)?;
+    apply::carry_out(context, &goal, &looked, &plan, &mut open, Some(&snapshot))?;
+    let result = Recovered {
+        cluster: &goal.configuration.metadata.name,
+        endpoint: format!(
+            "https://{}",
+            goal.configuration.control_plane_endpoint.with_api_port()
+        ),
+        taken_at: &recovery.taken_at,
+        steps: plan.steps.len(),
+    };
+    context.print(&result, |result| {
+        format!(
+            "cluster {} is as it was at {}; every node ran a new pod; {}\n",
+            result.cluster, result.taken_at, result.endpoint
+        )
+    })
+}
+
+/// The moment as the state keeps it.
+pub(crate) fn now() -> String {
+    let now = OffsetDateTime::from(SystemTime::now());
+    let whole = now.replace_nanosecond(0).unwrap_or(now);
+    whole.format(&Rfc3339).unwrap_or_default()
+}
+
+/// What is to be recovered, or what of it is still to be done; refused where the snapshot is not this cluster's, or not one
+/// to go back to without a word.
+fn begin(state: &State, goal: &Goal, snapshot: &Proven, args: &Recover) -> Result<Recovery, Error> {
+    let said = &snapshot.metadata;
+    let refuse = |what: String| Err(Error::Refused(what));
+    if !state.etcd_cluster_ids.is_empty() && !state.etcd_cluster_ids.contains(&said.cluster_id) {
+        return refuse(format!(
+            "the snapshot is of another cluster: its etcd has the id {}, and this cluster's had {}",
+            said.cluster_id,
+            state.etcd_cluster_ids.join(", ")
+        ));
+    }
+    let minor = |version: &str| {
+        let mut parts = version.trim_start_matches('v').splitn(3, '.');
+        (
+            parts.next().map(str::to_owned),
+            parts.next().map(str::to_owned),
+        )
+    };
+    let wanted = goal.configuration.etcd.version.to_string();
+    if minor(&said.etcd_version) != minor(&wanted) {
+        return refuse(format!(
+            "the snapshot is of etcd {}, and this cluster has {wanted}: a snapshot is restored with the minor release that it was taken with",
+            said.etcd_version
+        ));
+    }
+    let dead: Vec<String> = args.dead.iter().map(ToString::to_string).collect();
+    for host in &dead {
+        if goal.machine(host).is_none() {
+            return Err(Error::NoMachine(host.clone()));
+        }
+    }
+    match &state.recovery {
+        Some(known)
+            if known.finished_at.is_none() && known.snapshot == said.sha256 && !args.anew =>
+        {
+            let mut known = known.clone();
+            for host in dead {
+                if !known.dead.contains(&host) {
+                    known.dead.push(host);
+                }
+            }
+            return Ok(known);
+        }
+        Some(known) if known.finished_at.is_none() && !args.anew => {
+            return refuse(format!(
+                "the recovery to {} is not finished: run it again with the same snapshot, or say --anew to begin this one in its place",
+                known.taken_at
+            ));
+        }
+        Some(known) if said.taken_at < known.begun_at && !args.older => {
+            return refuse(format!(
+                "the snapshot was taken at {}, before the recovery of {}: what was written since would be lost too; --older says that this is meant",
+                said.taken_at, known.begun_at
+            ));
+        }
+        _ => {}
+    }
+    Ok(Recovery {
+        snapshot: said.sha256.clone(),
+        taken_at: said.taken_at.clone(),
+        begun_at: now(),
+        dead,
+        fenced: Vec::new(),
+        restored: false,
+        finished_at: None,
+    })
+}
+
+fn leave_out(goal: &mut Goal, hosts: &[String]) {
+    let machines = &mut goal.configuration.machines;
+    machines.retain(|machine| !hosts.contains(&machine.address.to_string()));
+}
+
+/// Reaches all hosts: every one that may still serve the old data must be among them, or be named as dead.
+fn reach(
+    context: &mut Context,
+    goal: &mut Goal,
+    state: &State,
+    settings: &Settings,
+) -> Result<Looked, Error> {
+    let (looked, failures) = session::visit(context, goal, Some(state), settings, Look::Facts)?;
+    let (masters, members) = (goal.masters(), goal.members());
+    let serves = |host: &String| masters.contains(host) || members.contains(host);
+    let (hinder, rest): (Vec<_>, Vec<_>) = failures
+        .into_iter()
+        .partition(|failure| serves(&failure.host));
+    if !hinder.is_empty() {
+        return Err(Error::Unfenced(hinder));
+    }
+    for failure in &rest {
+        context
+            .progress
+            .note(&format!("{} is left out: {failure}", failure.host));
+    }
+    leave_out(
+        goal,
+        &rest
+            .into_iter()
+            .map(|failure| failure.host)
+            .collect::<Vec<_>>(),
+    );
+    // That a host was installed anew is what a recovery is for: the state's machine ids do not count.
+    let mut found = phases::check(goal, &looked.fleet, &looked.seen, None);
+    found.extend(phases::preflight_nodes(goal, &looked.fleet, &looked.seen)?);
+    if found.is_empty() {
+        Ok(looked)
+    } else {
+        Err(Error::Preflight(found))
+    }
+}
+
+/// What is on the control planes is not looked at: it is made anew. Workers are left as they are.
+fn plan(goal: &Goal, looked: &Looked, recovery: &Recovery) -> Plan {
+    let workers = goal.nodes();
+    let mut seen: AllSeen = looked.seen.clone();
+    for (host, own) in &mut seen {
+        (own.member, own.etcd) = (None, None);
+        own.node = workers.contains(host).then(Vec::new);
+    }
+    let view = View {
+        goal,
+        seen: &seen,
+        started: Started {
+            etcd: true,
+            control_plane: false,
+        },
+        recovery: Some(recovery),
+    };
+    make(&RECOVER, &view)
+}

@@ -1,0 +1,90 @@
+//! What a recovery does with its snapshot and to kubelets.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::Hear;
+use crate::Error;
+use crate::execute::{Outcome, Shared};
+use crate::fleet::Remote;
+use crate::put::{self, Place};
+use crate::snapshot::Proven;
+use crate::tool::{self, ToolCall};
+
+/// Where snapshots lie on a host, for root alone.
+const FOLDER: &str = "/var/lib/cctl";
+/// Restoring some gigabytes and reading them takes a while.
+const PROOF_LIMIT: Duration = Duration::from_secs(1800);
+const LIMIT: Duration = Duration::from_secs(120);
+
+fn snapshot<'a>(shared: &Shared<'a>) -> Result<&'a Proven, Error> {
+    let missing = || Error::Refused("no snapshot is named".to_owned());
+    shared.snapshot.ok_or_else(missing)
+}
+
+/// Where the snapshot lies on its host: named by its digest, so that what is there is what it is called.
+pub(super) fn path(shared: &Shared<'_>) -> Result<String, Error> {
+    let digest = snapshot(shared)?.digest.to_string();
+    Ok(format!("{FOLDER}/snapshot-{}.capsule", &digest[..16]))
+}
+
+/// The release of etcd that the cluster has.
+pub(super) fn version(shared: &Shared<'_>) -> String {
+    shared.goal.configuration.etcd.version.to_string()
+}
+
+/// Sends the snapshot, unless it is there.
+pub(super) fn send(shared: &Shared<'_>, remote: &Remote) -> Result<Outcome, Error> {
+    let (snapshot, path) = (snapshot(shared)?, path(shared)?);
+    let there = put::digests(remote, std::slice::from_ref(&path))?;
+    if there == [(snapshot.digest, path.clone())] {
+        return Ok(Outcome {
+            note: Some("it is there".to_owned()),
+            ..Outcome::default()
+        });
+    }
+    let place = Place {
+        path: &path,
+        folder_mode: "0700",
+        mode: "0600",
+    };
+    put::put(remote, &place, snapshot.digest, &mut snapshot.bytes()?)?;
+    Ok(Outcome {
+        note: Some(format!("{} MB", snapshot.metadata.size.div_ceil(1_000_000))),
+        ..Outcome::default()
+    })
+}
+
+/// Has etcdadm restore it in a place of its own and serve it.
+pub(super) fn prove(
+    shared: &Shared<'_>,
+    remote: &Remote,
+    hear: Hear<'_>,
+) -> Result<Outcome, Error> {
+    let (path, version) = (path(shared)?, version(shared));
+    let call = ToolCall {
+        tool: "etcdadm",
+        args: &["snapshot", "verify", &path, "--etcd-version", &version],
+        input: "",
+        limit: PROOF_LIMIT,
+    };
+    let found: Value = tool::run(remote, &call, hear)?;
+    Ok(Outcome {
+        note: found
+            .pointer("/keys/count")
+            .map(|count| format!("{count} keys")),
+        ..Outcome::default()
+    })
+}
+
+/// A kubelet that lost its API looks again after a back-off of half a minute: a new one does at once.
+pub(super) fn restart_kubelet(remote: &Remote) -> Result<Outcome, Error> {
+    tool::ask(
+        remote,
+        "/bin/systemctl",
+        &["restart", "kubelet.service"],
+        LIMIT,
+    )?;
+    Ok(Outcome::default())
+}

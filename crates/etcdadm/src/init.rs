@@ -7,10 +7,12 @@ use host::{Local, Phase};
 
 use crate::arguments::{InitArgs, InitPhase};
 use crate::phases::{
-    AwaitHealth, Begin, CheckHost, FetchRelease, InstallBinaries, IssueCertificates, RecordMember,
-    SetUnreadyAside, StartMember, WriteConfiguration, WriteEtcdctl,
+    AwaitHealth, Begin, CheckHost, FetchRelease, InstallBinaries, IssueCertificates, MeasureDisk,
+    RecordMember, SetUnreadyAside, StartMember, WriteConfiguration, WriteEtcdctl,
 };
-use crate::verbs::{configure, member_result, print_member, tool, with_machine};
+use crate::verbs::{
+    configure, member_result, print_member, say_what_is_not_measured, tool, with_machine,
+};
 use crate::{Configuration, Machine};
 
 /// The phases, in order.
@@ -21,6 +23,7 @@ pub(crate) fn phases<'a>(configuration: &Configuration) -> Vec<Box<dyn Phase<Mac
             configuration,
             begin,
         }),
+        Box::new(MeasureDisk::new(configuration)),
         Box::new(RecordMember {
             configuration,
             begin,
@@ -51,6 +54,7 @@ pub(crate) fn run(context: &mut Context, root: &Path, args: &InitArgs) -> Result
         None => (&args.member, [].as_slice()),
     };
     let configuration = configure(root, member, &[], &[])?;
+    say_what_is_not_measured(context, member.dry_run);
     let summary = with_machine(
         context,
         root,

@@ -11,9 +11,12 @@ use host::{Local, Phase};
 use crate::arguments::{JoinArgs, JoinPhase};
 use crate::phases::{
     AddLearner, AwaitHealth, Begin, CheckCluster, CheckHost, FetchRelease, InstallBinaries,
-    IssueCertificates, PromoteMember, RecordMember, StartMember, WriteConfiguration, WriteEtcdctl,
+    IssueCertificates, MeasureDisk, PromoteMember, RecordMember, StartMember, WriteConfiguration,
+    WriteEtcdctl,
 };
-use crate::verbs::{configure, member_result, print_member, tool, with_machine};
+use crate::verbs::{
+    configure, member_result, print_member, say_what_is_not_measured, tool, with_machine,
+};
 use crate::{Configuration, Error, Machine};
 
 /// The phases, in order.
@@ -24,6 +27,7 @@ pub(crate) fn phases<'a>(configuration: &Configuration) -> Vec<Box<dyn Phase<Mac
             configuration,
             begin,
         }),
+        Box::new(MeasureDisk::new(configuration)),
         Box::new(RecordMember {
             configuration,
             begin,
@@ -66,6 +70,7 @@ pub(crate) fn run(context: &mut Context, root: &Path, args: &JoinArgs) -> Result
         ))
         .hint("name one: `etcdadm join https://ADDRESS:2379`"));
     }
+    say_what_is_not_measured(context, member.dry_run);
     let summary = with_machine(
         context,
         root,

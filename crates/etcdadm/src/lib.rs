@@ -26,6 +26,7 @@ mod init;
 mod join;
 mod machine;
 mod maintain;
+mod measure;
 mod member;
 mod older;
 pub mod paths;

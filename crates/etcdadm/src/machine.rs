@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::Error;
 use crate::fetch::Fetch;
+use crate::measure::Measure;
 use crate::recover_data::RecoverData;
 use crate::restore_data::RestoreData;
 use crate::save::Save;
@@ -45,6 +46,8 @@ pub enum Change {
     Restore(RestoreData),
     /// A snapshot taken of a copy of a data directory.
     Recover(RecoverData),
+    /// The disk's speed measured.
+    Measure(Measure),
     /// What was made elsewhere, moved to where it belongs; nothing may lie there.
     Place {
         /// Where it was made.
@@ -76,6 +79,7 @@ impl fmt::Display for Change {
             Self::Start(change) => change.fmt(f),
             Self::Save(change) => change.fmt(f),
             Self::Restore(change) => change.fmt(f),
+            Self::Measure(change) => change.fmt(f),
             Self::Recover(change) => change.fmt(f),
             Self::Place { from, to } => {
                 write!(f, "move {} to {}", from.display(), to.display())
@@ -154,6 +158,7 @@ impl<'a> Effects for Machine<'a> {
                 let (path, to) = (from.clone(), to.clone());
                 Ok(self.host.apply(&host::Change::SetAside { path, to })?)
             }
+            Change::Measure(measure) => measure.apply(self.host, &mut self.note),
             Change::Recover(recover) => recover.apply(self.host, self.etcd, &mut self.note),
             Change::Restore(restore) => restore.apply(self.host, self.etcd, &mut self.note),
             Change::Install(install) if self.host.is_dry_run() => Ok(install.rehearse(self.host)?),

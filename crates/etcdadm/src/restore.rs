@@ -14,10 +14,12 @@ use crate::arguments::RestoreArgs;
 use crate::configuration::DEFAULT_VERSION;
 use crate::phases::{
     AwaitHealth, Begin, CheckHost, CheckServed, FetchRelease, InstallBinaries, IssueCertificates,
-    PutInPlace, RecordMember, RestoreData, StartMember, Wanted, WriteConfiguration, WriteEtcdctl,
+    MeasureDisk, PutInPlace, RecordMember, RestoreData, StartMember, Wanted, WriteConfiguration,
+    WriteEtcdctl,
 };
 use crate::verbs::{
-    AnyPhase, configure, member_result, print_changes, print_member, tool, with_machine,
+    AnyPhase, configure, member_result, print_changes, print_member, say_what_is_not_measured,
+    tool, with_machine,
 };
 use crate::{Error, snapshot};
 
@@ -33,6 +35,7 @@ pub(crate) fn phases<'c>(wanted: &Wanted<'c>, force: bool) -> Vec<AnyPhase<'c>> 
             configuration,
             begin,
         }),
+        Box::new(MeasureDisk::new(configuration)),
         Box::new(RecordMember {
             configuration,
             begin,
@@ -85,6 +88,7 @@ pub(crate) fn run(
         bump: !args.keep_revision,
     };
     let dry_run = member.dry_run;
+    say_what_is_not_measured(context, dry_run);
     let summary = with_machine(
         context,
         root,

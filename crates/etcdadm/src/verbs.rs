@@ -120,6 +120,14 @@ pub(crate) fn with_machine<T>(
     work(context, &mut machine)
 }
 
+/// A dry run writes nothing, so it cannot tell how fast the disk is.
+pub(crate) fn say_what_is_not_measured(context: &mut Context, dry_run: bool) {
+    if dry_run {
+        let text = "how fast the disk is, is not measured in a dry run";
+        context.progress.note(text);
+    }
+}
+
 /// A phase that walks on any machine.
 pub(crate) type AnyPhase<'c> = Box<dyn for<'m> Phase<Machine<'m>> + 'c>;
 

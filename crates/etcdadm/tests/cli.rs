@@ -122,7 +122,7 @@ fn single_phases_by_new_and_old_names() {
     2
     ---
     usage error: there is no phase "fly" here
-    hint: choose from: check-host, record-member, fetch-release, install-binaries, issue-certificates, set-unready-aside, write-configuration, write-etcdctl, start-member, await-health
+    hint: choose from: check-host, measure-disk, record-member, fetch-release, install-binaries, issue-certificates, set-unready-aside, write-configuration, write-etcdctl, start-member, await-health
     "#);
 }
 

@@ -104,7 +104,11 @@ pub fn is_sealed(beginning: &[u8]) -> bool {
 ///
 /// # Errors
 /// When it is not sealed for `identity`, or is no such file. Damage shows as an error while it is read.
-pub fn opening<R: Read>(path: &Path, identity: &Identity, from: R) -> Result<impl Read, Error> {
+pub fn opening<R: Read>(
+    path: &Path,
+    identity: &Identity,
+    from: R,
+) -> Result<impl Read + use<R>, Error> {
     let identities = identity.age_identities()?;
     let decryptor = age::Decryptor::new(from).map_err(|e| Error::Seal {
         path: path.to_owned(),

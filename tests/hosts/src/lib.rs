@@ -32,4 +32,4 @@ pub use members::{ETCDADM, MemberLine, Members, client_url, peer_url, side_by_si
 pub use nodes::{NODE_FILE, NODEADM, Nodes};
 pub use sweep::Sweep;
 pub use watch::{Silence, silence};
-pub use web::Web;
+pub use web::{IMAGE as WEB_IMAGE, Web};

@@ -10,7 +10,8 @@ use serde_json::json;
 
 use crate::{Admin, Error};
 
-const IMAGE: &str = "klusterkit.dev/web:1";
+/// The image, whose only program is busybox.
+pub const IMAGE: &str = "klusterkit.dev/web:1";
 const NAME: &str = "web.default.svc.cluster.local";
 const DNS: &str = "10.96.0.10";
 
@@ -49,6 +50,12 @@ impl<'a> Web<'a> {
             .kubectl(["wait", "deployment/web", &replicas, "--timeout=120s"])?
             .check()?;
         Ok(Self { admin })
+    }
+
+    /// The one that was deployed before.
+    #[must_use]
+    pub fn of(admin: &'a Admin<'a>) -> Self {
+        Self { admin }
     }
 
     /// The nodes that its pods run on.

@@ -278,6 +278,19 @@ impl Lab {
         Ok(Host::new(Arc::clone(&self.shared), name))
     }
 
+    /// Takes a host away, disk and all, and makes another in its place, off: it has the same name, address and measures, and
+    /// nothing else of it.
+    ///
+    /// # Errors
+    /// The old one does not end, or the new one cannot be made.
+    pub fn replace(&self, host: &Host) -> Result<Host, Error> {
+        let spec = host.spec()?;
+        host.power_loss()?;
+        files::remove_tree(&self.site().host_dir(host.name()))?;
+        let number = settings::number(host.name()).expect("a host of this lab");
+        self.add(number, spec)
+    }
+
     /// Makes hosts `h1` to `hN`, boots them side by side and waits until all answer on ssh.
     ///
     /// # Errors

@@ -9,6 +9,7 @@
 mod killed;
 mod life;
 mod power;
+mod recovered;
 mod refused;
 
 use std::time::{Duration, Instant};

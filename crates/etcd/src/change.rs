@@ -72,6 +72,20 @@ pub enum Change {
         #[serde(skip)]
         waits: Waits,
     },
+    /// Tell the cluster where a member will be reached from now on.
+    MoveMember {
+        /// Whom to ask.
+        via: Vec<String>,
+        /// The member's name.
+        name: String,
+        /// Its id.
+        id: u64,
+        /// Where others will reach it.
+        peer_url: String,
+        /// How long to wait for a healthy cluster.
+        #[serde(skip)]
+        waits: Waits,
+    },
     /// Hand leadership to another voter.
     MoveLeader {
         /// The client URL of the leader, which alone can do it.
@@ -165,6 +179,9 @@ impl fmt::Display for Change {
             }
             Self::Promote { name, id, .. } => write!(f, "promote learner {name} ({})", hex_id(*id)),
             Self::Remove { name, id, .. } => write!(f, "remove member {name} ({})", hex_id(*id)),
+            Self::MoveMember { name, peer_url, .. } => {
+                write!(f, "tell the cluster that {name} is reached at {peer_url}")
+            }
             Self::MoveLeader { name, to, .. } => {
                 write!(f, "hand leadership to {name} ({})", hex_id(*to))
             }

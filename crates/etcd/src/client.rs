@@ -482,6 +482,19 @@ impl Cluster for Client {
                     other => other,
                 }
             }),
+            Change::MoveMember {
+                via,
+                id,
+                peer_url,
+                waits,
+                ..
+            } => retry(change, *waits, note, || {
+                self.first(via, |endpoint| {
+                    self.call(endpoint, credentials, "member update", |mut c| async move {
+                        c.member_update(*id, [peer_url.clone()]).await.map(drop)
+                    })
+                })
+            }),
             Change::MoveLeader { via, to, waits, .. } => retry(change, *waits, note, || {
                 let asked = self.first(via, |endpoint| {
                     self.call(endpoint, credentials, "leader change", |mut c| async move {

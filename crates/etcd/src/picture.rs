@@ -336,6 +336,7 @@ impl Cluster for Picture {
             Change::AddLearner { via, .. }
             | Change::Promote { via, .. }
             | Change::Remove { via, .. }
+            | Change::MoveMember { via, .. }
             | Change::MoveLeader { via, .. } => via,
         };
         self.load(via, credentials)?;
@@ -374,6 +375,10 @@ impl Cluster for Picture {
                     .learner = false;
             }
             Change::Remove { id, .. } => list.members.retain(|m| m.id != *id),
+            Change::MoveMember { id, peer_url, .. } => {
+                let moved = list.members.iter_mut().find(|m| m.id == *id);
+                moved.ok_or(Error::MemberNotFound)?.peer_urls = vec![peer_url.clone()];
+            }
             Change::MoveLeader { to, .. } => state.leader = Some(*to),
             // Dealt with above: they need no member list.
             Change::AwaitHealthy { .. }

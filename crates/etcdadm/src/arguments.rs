@@ -111,10 +111,10 @@ pub enum Verb {
         #[command(subcommand)]
         what: CertsVerb,
     },
-    /// Print the configuration that init or join would use, with all that is not said filled in
+    /// Print a member's configuration as a document, compare another one with it, put that one into force
     #[command(after_help = examples::CONFIG)]
     Config {
-        /// What to print.
+        /// What to do.
         #[command(subcommand)]
         what: ConfigVerb,
     },
@@ -131,11 +131,29 @@ pub enum Verb {
     },
 }
 
-/// `config print`.
+/// `config …`.
 #[derive(Debug, Subcommand)]
 pub enum ConfigVerb {
     /// The configuration as a document
-    Print(MemberArgs),
+    Print(Box<MemberArgs>),
+    /// How another document differs from what this host's member is configured by, field by field
+    Diff(Box<MemberArgs>),
+    /// Put another document into force on the running member: ports, address, environment, priorities; one restart at most
+    Apply(Box<ApplyArgs>),
+}
+
+/// Arguments of `config apply`.
+#[derive(Debug, Args)]
+pub struct ApplyArgs {
+    /// The cluster may stand still meanwhile
+    #[arg(long)]
+    pub interrupt: bool,
+    /// Whom to ask.
+    #[command(flatten)]
+    pub reach: ReachArgs,
+    /// What the member is to be.
+    #[command(flatten)]
+    pub member: MemberArgs,
 }
 
 /// What a member is to be; init and join share it.

@@ -439,6 +439,9 @@ pub enum Error {
     /// Not a member at all.
     #[error("this host has no etcd member that etcdadm knows of")]
     NoMember,
+    /// A configuration that a running member cannot be given.
+    #[error("{0}, which cannot be put into force on a member that is there")]
+    NoChange(String),
     /// No backups were ordered.
     #[error("no backups are scheduled on this host")]
     NoBackups,
@@ -506,6 +509,9 @@ impl Explain for Error {
             Self::OtherVersion { installed, .. } => {
                 vec![format!("leave --version out, or say --version {installed}")]
             }
+            Self::NoChange(_) => one(
+                "leave it as it is; another release: `etcdadm upgrade`; all else: `etcdadm reset`, then join",
+            ),
             Self::NoBackups => one("run `etcdadm backup schedule FOLDER`"),
             Self::Requested { .. } => one(
                 "have the requests signed, then run `etcdadm certs install FOLDER`; to have an authority on this host instead, remove them",

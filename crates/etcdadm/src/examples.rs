@@ -30,7 +30,10 @@ Examples:
 
 pub(crate) const CONFIG: &str = "\
 Examples:
-  etcdadm config print --name a > member.yaml";
+  etcdadm config print > member.yaml
+  etcdadm config diff --config member.yaml
+  etcdadm config apply --config member.yaml      on one host after the other
+  etcdadm config apply --client-port 3379 --dry-run";
 
 pub(crate) const DOWNLOAD: &str = "\
 Examples:

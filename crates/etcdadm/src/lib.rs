@@ -15,6 +15,7 @@ mod arguments;
 mod authorities;
 mod backup;
 mod certs;
+mod change;
 mod configuration;
 mod download;
 mod error;

@@ -1,8 +1,8 @@
 //! The verbs, one a file, each with its list of phases.
 
 use crate::{
-    backup, certs, download, examples, info, init, join, maintain, member, recover, reset, restore,
-    snapshot, status, upgrade,
+    backup, certs, change, download, examples, info, init, join, maintain, member, recover, reset,
+    restore, snapshot, status, upgrade,
 };
 use std::path::Path;
 use std::time::SystemTime;
@@ -13,7 +13,7 @@ use cli::{Context, Tool};
 use etcd::{Client, Cluster, Observe, Picture};
 use host::{Host, Inspect, Local, Overlay, Phase};
 
-use crate::arguments::{Arguments, ConfigVerb, MemberArgs, ReachArgs, RecoverVerb, Verb};
+use crate::arguments::{Arguments, MemberArgs, ReachArgs, RecoverVerb, Verb};
 use crate::configuration::endpoint_url;
 use crate::machine::Note;
 use crate::survey::Reach;
@@ -41,12 +41,7 @@ pub(crate) fn run(context: &mut Context, arguments: &Arguments) -> Result<(), cl
         } => recover::run(context, &arguments.root, args),
         Verb::Certs { what } => certs::run(context, &arguments.root, what),
         Verb::Maintain(args) => maintain::run(context, &arguments.root, args),
-        Verb::Config {
-            what: ConfigVerb::Print(args),
-        } => {
-            let configuration = configure(&arguments.root, args, &[], &[])?;
-            context.print(&configuration.document, api::yaml::to_string)
-        }
+        Verb::Config { what } => change::run(context, &arguments.root, what),
         Verb::Download(args) => download::run(context, &arguments.root, args),
         Verb::Version(args) => {
             cli::print_version(context, "etcdadm", env!("CARGO_PKG_VERSION"), args)

@@ -1,6 +1,7 @@
 //! The phases, one a file. Which verb walks which, in what order, stands in that verb's file.
 
 mod add_learner;
+mod apply_configuration;
 mod await_health;
 mod check_cluster;
 mod check_host;
@@ -45,6 +46,7 @@ mod write_configuration;
 mod write_etcdctl;
 
 pub(crate) use add_learner::AddLearner;
+pub(crate) use apply_configuration::{CheckChange, MoveMember, RestartOutdated, running_urls};
 pub(crate) use await_health::AwaitHealth;
 pub(crate) use check_cluster::CheckCluster;
 pub(crate) use check_host::CheckHost;

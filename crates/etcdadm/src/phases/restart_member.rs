@@ -65,7 +65,7 @@ impl<'a> Phase<Machine<'a>> for RestartMember<'_> {
                     return Ok(vec![etcd::Change::AwaitHealthy { endpoint, waits }.into()]);
                 }
             }
-            plan.extend(hand_over(&self.reach, seen)?);
+            plan.extend(hand_over(&self.reach, seen, &local)?);
         }
         plan.push(start(active));
         let dry = seen.host().is_dry_run() && matches!(plan.first(), Some(Change::Start(_)));
@@ -77,14 +77,19 @@ impl<'a> Phase<Machine<'a>> for RestartMember<'_> {
 }
 
 /// What hands leadership to another member, where this host's leads: a leader that stops leaves an election behind.
-pub(super) fn hand_over(reach: &Reach<'_>, seen: &dyn View) -> Result<Option<Change>, Error> {
-    let local = reach.configuration.local_url();
-    let status = seen.etcd().status(&local, &reach.credentials(seen)?);
+pub(super) fn hand_over(
+    reach: &Reach<'_>,
+    seen: &dyn View,
+    local: &str,
+) -> Result<Option<Change>, Error> {
+    let status = seen.etcd().status(local, &reach.credentials(seen)?);
     let Some(status) = status.ok().filter(|status| status.leader == status.id) else {
         return Ok(None);
     };
     let survey = reach.survey(seen)?;
-    Ok(survey.heir(status.id).map(|heir| move_leader(local, heir)))
+    Ok(survey
+        .heir(status.id)
+        .map(|heir| move_leader(local.to_owned(), heir)))
 }
 
 /// Whether the running member accepts the authorities that are in the file, shows the certificates that are, and was

@@ -3,12 +3,12 @@
 //! What a running member was started with is read from its process, not remembered: a run that was cut off between the
 //! writing and the restart is finished by the next.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use etcd::settings::INITIAL;
 use host::{Phase, UnitActivity};
 
+use crate::change::running_variables;
 use crate::phases::set_unready_aside::never_ready;
 use crate::phases::{Begin, WriteConfiguration};
 use crate::start::Start;
@@ -115,20 +115,14 @@ impl StartMember<'_> {
     }
 
     /// Whether the process has other variables than those that are to be.
-    fn outdated(
+    pub(super) fn outdated(
         &self,
         seen: &dyn View,
         pid: u32,
         variables: &[(String, String)],
     ) -> Result<bool, Error> {
-        let path = PathBuf::from(format!("/proc/{pid}/environ"));
-        let bytes = seen.host().read(&path, 1 << 20)?.unwrap_or_default();
-        let running: Vec<(String, String)> = bytes
-            .split(|b| *b == 0)
-            .filter_map(|entry| std::str::from_utf8(entry).ok()?.split_once('='))
-            .filter(|(key, _)| key.starts_with("ETCD_") && !INITIAL.contains(key))
-            .map(|(key, value)| (key.to_owned(), value.to_owned()))
-            .collect();
+        let mut running = running_variables(seen.host(), pid)?;
+        running.retain(|(key, _)| !INITIAL.contains(&key.as_str()));
         // Not etcd's process (a picture of a host has none): nothing to go by.
         if running.is_empty() {
             return Ok(false);

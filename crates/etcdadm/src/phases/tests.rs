@@ -3,6 +3,7 @@
 
 mod backups;
 mod certificates;
+mod change;
 mod checks;
 mod cluster;
 mod init;

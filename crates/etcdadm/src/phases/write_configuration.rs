@@ -30,6 +30,13 @@ impl<'a> Phase<Machine<'a>> for WriteConfiguration<'_> {
     }
 
     fn plan(&self, seen: &(dyn View + 'a)) -> Result<Vec<Change>, Error> {
+        self.changes(seen)
+    }
+}
+
+impl WriteConfiguration<'_> {
+    /// What makes all of it right.
+    pub(super) fn changes(&self, seen: &dyn View) -> Result<Vec<Change>, Error> {
         let host = seen.host();
         let mut plan = self.data_dir(host)?;
         plan.extend(self.environment(seen)?);
@@ -62,9 +69,7 @@ impl<'a> Phase<Machine<'a>> for WriteConfiguration<'_> {
         }
         Ok(plan)
     }
-}
 
-impl WriteConfiguration<'_> {
     /// The data directory, for root alone: etcd runs as root, but without the right to pass over permissions. One that a
     /// distribution's package made for a user of its own is made anew while it is empty.
     fn data_dir(&self, seen: &dyn Inspect) -> Result<Vec<Change>, Error> {

@@ -8,6 +8,7 @@
 )]
 
 mod begun;
+mod changed;
 mod growth;
 mod kept;
 mod killed;

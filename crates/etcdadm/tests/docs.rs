@@ -16,3 +16,33 @@ fn the_page_s_console_blocks_are_true() {
         ))
         .run();
 }
+
+#[test]
+fn every_check_is_on_the_page_of_refusals() {
+    let read = |path: &str| {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+        std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+    };
+    let (page, refusals) = (
+        read("../../docs/etcdadm.md"),
+        read("../../docs/envelope.md"),
+    );
+    let checks = page
+        .split("## Checks")
+        .nth(1)
+        .and_then(|rest| rest.split("## ").next());
+    let rows = checks
+        .unwrap_or_default()
+        .lines()
+        .filter(|line| line.starts_with("| "));
+    let names: Vec<&str> = rows
+        .flat_map(|row| row.split('`').skip(1).step_by(2))
+        .collect();
+    assert!(names.len() > 10, "{names:?}");
+    for name in names {
+        assert!(
+            refusals.contains(&format!("`{name}`")),
+            "{name} is not told of"
+        );
+    }
+}

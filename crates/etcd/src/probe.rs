@@ -208,6 +208,8 @@ fn date(answer: &str) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
+    use pki::Authority;
+
     use super::*;
 
     #[test]
@@ -227,5 +229,105 @@ mod tests {
         );
         assert_eq!(host_and_port("https://h1:2380").unwrap(), ("h1", 2380));
         assert!(host_and_port("h1:2380").is_err());
+    }
+
+    /// Answers one request as a member does: with a certificate of `authority`, to whom `trusted` vouch for.
+    fn serve(
+        authority: &Authority,
+        trusted: &[&Authority],
+    ) -> (String, std::thread::JoinHandle<()>) {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let (chain, key) = pair(authority);
+        let mut roots = RootCertStore::empty();
+        for authority in trusted {
+            let der = authority.certificate().der().to_vec();
+            roots.add(CertificateDer::from(der)).unwrap();
+        }
+        let verifier = rustls::server::WebPkiClientVerifier::builder_with_provider(
+            Arc::new(roots),
+            Arc::clone(&provider),
+        );
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_client_cert_verifier(verifier.build().unwrap())
+            .with_single_cert(chain, key)
+            .unwrap();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("https://{}", listener.local_addr().unwrap());
+        let thread = std::thread::spawn(move || {
+            let (socket, _) = listener.accept().unwrap();
+            let connection = rustls::ServerConnection::new(Arc::new(config)).unwrap();
+            let mut stream = StreamOwned::new(connection, socket);
+            let mut request = [0; 8192];
+            // Whoever is not trusted is cut off, which the other end tells.
+            if stream.read(&mut request).is_ok() {
+                let answer =
+                    "HTTP/1.1 404 Not Found\r\nDate: Mon, 23 Nov 2026 12:05:58 GMT\r\n\r\n";
+                stream.write_all(answer.as_bytes()).unwrap();
+            }
+        });
+        (url, thread)
+    }
+
+    fn pair(authority: &Authority) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
+        let identity = pki::etcd::Identity {
+            name: "h1".into(),
+            addresses: vec![pki::San::parse("127.0.0.1").unwrap()],
+            extra_server_sans: vec![],
+        };
+        let profile = pki::etcd::profile(pki::etcd::Leaf::Server, &identity);
+        let pair = authority.issue(&profile, SystemTime::now()).unwrap();
+        let chain = CertificateDer::from_pem_slice(pair.certificate.as_bytes()).unwrap();
+        let key = PrivateKeyDer::from_pem_slice(pair.key.expose()).unwrap();
+        (vec![chain], key)
+    }
+
+    fn credentials(own: &Authority, trusted: &[&Authority]) -> Credentials {
+        let profile = pki::kubernetes::user("etcdctl", "system:masters");
+        let pair = own.issue(&profile, SystemTime::now()).unwrap();
+        let ca: String = trusted.iter().map(|one| one.certificate().pem()).collect();
+        Credentials {
+            ca: ca.into_bytes(),
+            certificate: pair.certificate.into_bytes(),
+            key: pair.key,
+        }
+    }
+
+    #[test]
+    fn a_handshake_tells_who_is_accepted_and_who_signed_what_is_shown() {
+        let authority = |name| Authority::generate(name, SystemTime::now()).unwrap();
+        let (old, new) = (authority("etcd"), authority("etcd-next"));
+        let both = [&old, &new];
+        for (signer, trusted, client) in [
+            (&old, &both[..1], &old),
+            (&old, &both[..], &new),
+            (&new, &both[..], &old),
+            (&new, &both[1..], &new),
+        ] {
+            let (url, thread) = serve(signer, trusted);
+            let told = probe(&url, &credentials(client, &both)).unwrap();
+            thread.join().unwrap();
+            let names: Vec<_> = trusted
+                .iter()
+                .map(|one| one.certificate().subject_der())
+                .collect();
+            assert_eq!(told.accepts, names);
+            let shown = pki::Certificate::from_der(&told.certificate).unwrap();
+            assert!(shown.signed_by(signer.certificate()));
+            assert!(told.clock_ahead.is_some());
+        }
+        // Who does not trust us cuts us off; whom we do not trust, we do not ask.
+        let (url, thread) = serve(&old, &both[..1]);
+        let refused = probe(&url, &credentials(&new, &both)).unwrap_err();
+        assert!(
+            matches!(refused, Error::Rejected { .. } | Error::Untrusted { .. }),
+            "{refused}"
+        );
+        thread.join().unwrap();
+        let (url, thread) = serve(&new, &both);
+        let refused = probe(&url, &credentials(&new, &both[..1])).unwrap_err();
+        assert!(matches!(refused, Error::Untrusted { .. }), "{refused}");
+        thread.join().unwrap();
     }
 }

@@ -36,6 +36,7 @@ impl<'a> Phase<Machine<'a>> for IssueCertificates<'_> {
         if complete {
             self.verify_given(seen)?;
         }
+        self.same_authority(seen)?;
         for (name, secret) in &self.configuration.given {
             plan.extend(file(
                 seen.host(),
@@ -99,6 +100,27 @@ impl IssueCertificates<'_> {
             }
         }
         Ok(())
+    }
+
+    /// A member that runs is not handed another authority than the one that it and the others trust.
+    fn same_authority(&self, seen: &dyn View) -> Result<(), Error> {
+        let there = self.read(seen, "ca.crt")?;
+        let (Some(given), Some(there)) = (self.configuration.given.get("ca.crt"), there) else {
+            return Ok(());
+        };
+        if self.begin == Begin::Restore || !self.configuration.has_data(seen.host())? {
+            return Ok(());
+        }
+        let given = self.authorities(given.reveal().as_bytes())?;
+        let there = self.authorities(&there)?;
+        if there.iter().all(|one| given.contains(one)) {
+            return Ok(());
+        }
+        Err(Error::OtherAuthority {
+            brought: given[0].common_name.clone(),
+            trusted: there[0].common_name.clone(),
+            folder: crate::authorities::next_folder(self.configuration),
+        })
     }
 
     fn issue(&self, seen: &dyn View) -> Result<Vec<Change>, Error> {

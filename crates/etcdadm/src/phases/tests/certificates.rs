@@ -33,6 +33,15 @@ fn given_certificates_are_verified_and_need_no_authority_key() {
     assert_eq!(world.init(&with(given.clone())).unwrap(), "");
     // Later runs need not be handed them again.
     assert_eq!(world.init(&configuration).unwrap(), "");
+    // A member that was led to another authority is not led back unasked.
+    world.data();
+    let rotated = Authority::generate("etcd-next", now()).unwrap();
+    world.put("/etc/etcd/pki/ca.crt", 0o644, rotated.pair().certificate);
+    let error = world.init(&with(given.clone())).unwrap_err();
+    assert!(
+        error.contains("of the authority etcd, and this host's member trusts etcd-next"),
+        "{error}"
+    );
 
     let fault = |change: &dyn Fn(&mut BTreeMap<String, Secret>)| {
         let mut given = given.clone();

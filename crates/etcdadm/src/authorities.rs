@@ -170,15 +170,15 @@ pub(crate) fn lagging(
             .flatten()
             .find_map(|url| falls_short(etcd, url, credentials, next, step))
     };
-    members
-        .iter()
-        .filter_map(|member| {
-            Some(Lag {
-                why: why(member)?,
-                member: member.name.clone(),
-            })
+    let lag = |member: &Member| {
+        Some(Lag {
+            why: why(member)?,
+            member: member.name.clone(),
         })
-        .collect()
+    };
+    let mut lags: Vec<Lag> = members.iter().filter_map(lag).collect();
+    lags.sort_by(|a, b| a.member.cmp(&b.member));
+    lags
 }
 
 fn falls_short(

@@ -257,3 +257,71 @@ fn certificates_that_were_signed_elsewhere_are_taken_from_beside_the_new_authori
         "{finished}"
     );
 }
+
+/// All members have taken the steps before this one.
+fn before(step: Step) -> (World, Authority) {
+    let (mut world, old) = begin();
+    if step == Step::Trust {
+        return (world, old);
+    }
+    take(&mut world, Step::Trust).unwrap();
+    restarted(&world);
+    let both = authorities(&world, "ca.crt");
+    for id in [2, 3] {
+        other(&world, id, &both, &old);
+    }
+    if step == Step::Reissue {
+        return (world, old);
+    }
+    take(&mut world, Step::Reissue).unwrap();
+    restarted(&world);
+    let new = authority(&world, "next/");
+    for id in [2, 3] {
+        other(&world, id, &both, &new);
+    }
+    (world, old)
+}
+
+#[test]
+fn a_step_that_was_cut_off_anywhere_is_finished_by_the_next_run() {
+    let mut cuts = 0;
+    for step in [Step::Trust, Step::Reissue, Step::Finish] {
+        let undisturbed = take(&mut before(step).0, step).unwrap();
+        for line in undisturbed.lines() {
+            let words = line.split_once(": ").unwrap().1;
+            // Each change by its beginning; of a restart, the start.
+            let words = match words.split_once(" (") {
+                _ if words.starts_with("restart") => "start etcd.service",
+                Some((words, _)) => words,
+                None => words,
+            };
+            if words.starts_with("hand leadership") {
+                continue;
+            }
+            let (mut world, old) = before(step);
+            world.host.refuse(words);
+            let error = take(&mut world, step).unwrap_err();
+            let cut = error.contains("refused") || error.contains("ended");
+            assert!(cut, "{words}: {error}");
+            world.host = world.host.allow();
+            // Nobody who was trusted is distrusted by a half.
+            let trusted = authorities(&world, "ca.crt");
+            let shown = Certificate::parse(&read(&world, "peer.crt")).unwrap();
+            assert!(trusted.iter().any(|one| shown.signed_by(one)), "{words}");
+            take(&mut world, step).unwrap();
+            restarted(&world);
+            assert_eq!(take(&mut world, step).unwrap(), "", "{words}");
+            let trusted = authorities(&world, "ca.crt").len();
+            let signs = authority(&world, "");
+            let is_old = signs.certificate() == old.certificate();
+            let wanted = match step {
+                Step::Trust => (2, true),
+                Step::Reissue => (2, false),
+                Step::Finish => (1, false),
+            };
+            assert_eq!((trusted, is_old), wanted, "{words}");
+            cuts += 1;
+        }
+    }
+    assert!(cuts > 15, "{cuts}");
+}

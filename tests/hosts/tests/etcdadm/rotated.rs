@@ -202,3 +202,73 @@ fn an_authority_elsewhere_signs_for_a_cluster_without_its_key() {
         assert!(!keys.contains("ca.key") && !keys.contains(".csr"), "{keys}");
     }
 }
+
+#[test]
+#[ignore = "whole hosts: run by `cargo xtask test`"]
+fn a_change_of_authorities_that_is_killed_after_every_change_is_finished() {
+    let ground = Ground::new("rotate-killed", 3);
+    let members = ground.members(NEWEST);
+    let hosts = ground.hosts.as_slice();
+    members.equip_all(hosts).unwrap();
+    members.form(hosts).unwrap();
+    let ((), written) = members
+        .under_load(hosts, |_| {
+            for step in ["trust", "reissue", "finish"] {
+                if step == "trust" {
+                    let cuts = killed(&members, &hosts[0], step);
+                    println!("{step}: cut off {cuts} times");
+                    assert!(cuts >= 4, "{cuts}");
+                    hosts[1..]
+                        .iter()
+                        .for_each(|host| copy_next(&hosts[0], host));
+                }
+                for host in hosts {
+                    killed(&members, host, step);
+                    let again = rotate(&members, host, step);
+                    assert!(again.success(), "{}", again.error_text());
+                    let told: Value = serde_json::from_str(&again.text()).unwrap();
+                    assert_eq!(told["changes"], serde_json::json!([]), "{told:#}");
+                }
+                members.follow_authority(&hosts[0]).unwrap();
+            }
+        })
+        .unwrap();
+    members.check_healthy(hosts).unwrap();
+    for host in hosts {
+        assert_eq!(members.lost(host, &written).unwrap(), [0; 0]);
+        let check = members.etcdadm(host, ["certs", "check"]).text().unwrap();
+        assert_eq!(check.lines().count(), 5, "{check}");
+    }
+}
+
+/// Takes a step by runs that are killed each after one change, until one has nothing left to be killed at.
+fn killed(members: &Members<'_>, host: &Host, step: &str) -> usize {
+    // The third sync of the journal is that of the second change.
+    let inject = "inject=fdatasync:signal=SIGKILL:when=3";
+    let strace = [
+        "strace",
+        "-o",
+        "/run/trace",
+        "-e",
+        "trace=fdatasync",
+        "-e",
+        inject,
+    ];
+    let words = [hosts::ETCDADM, "certs", "rotate-ca", step];
+    for cuts in 0..30 {
+        let run = host.exec(strace.into_iter().chain(words));
+        let output = run
+            .timeout(std::time::Duration::from_secs(200))
+            .output()
+            .unwrap();
+        if output.success() {
+            return cuts;
+        }
+        assert!(
+            output.error_text().is_empty() || !output.error_text().contains("error:"),
+            "{step} after {cuts} cuts: {}",
+            output.error_text()
+        );
+    }
+    panic!("{step} does not come to its end");
+}

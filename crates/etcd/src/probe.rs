@@ -155,7 +155,8 @@ fn ask(stream: &mut (impl Read + Write), host: &str) -> std::io::Result<String> 
     stream.write_all(request.as_bytes())?;
     stream.flush()?;
     let (mut answer, mut buffer) = (Vec::new(), [0; 4096]);
-    while answer.len() < ENOUGH {
+    // The peers' port answers in a few bytes, and may keep the connection for seconds.
+    while answer.len() < ENOUGH && !is_whole(&answer) {
         match stream.read(&mut buffer) {
             Ok(0) => break,
             Ok(n) => answer.extend_from_slice(&buffer[..n]),
@@ -165,6 +166,25 @@ fn ask(stream: &mut (impl Read + Write), host: &str) -> std::io::Result<String> 
         }
     }
     Ok(String::from_utf8_lossy(&answer).into_owned())
+}
+
+/// Whether all of an HTTP answer is there (RFC 9112, 6).
+fn is_whole(answer: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(answer);
+    let Some((head, body)) = text.split_once("\r\n\r\n") else {
+        return false;
+    };
+    let field = |name: &str| {
+        head.lines().find_map(|line| {
+            let (found, value) = line.split_once(':')?;
+            found.eq_ignore_ascii_case(name).then(|| value.trim())
+        })
+    };
+    match field("content-length").map(str::parse::<usize>) {
+        Some(Ok(length)) => body.len() >= length,
+        Some(Err(_)) => false,
+        None => body.ends_with("0\r\n\r\n"),
+    }
 }
 
 /// Host and port of a URL, an IPv6 address without its brackets.
@@ -222,6 +242,19 @@ mod tests {
     }
 
     #[test]
+    fn the_end_of_an_answer_is_known_without_the_connection_s() {
+        let head = "HTTP/1.1 404 Not Found\r\nContent-Length: 3\r\n\r\n";
+        assert!(is_whole(format!("{head}404").as_bytes()));
+        assert!(!is_whole(format!("{head}40").as_bytes()));
+        assert!(!is_whole(
+            b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n"
+        ));
+        let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n";
+        assert!(!is_whole(chunked.as_bytes()));
+        assert!(is_whole(format!("{chunked}0\r\n\r\n").as_bytes()));
+    }
+
+    #[test]
     fn urls_are_taken_apart() {
         assert_eq!(
             host_and_port("https://[fd00::1]:2379/").unwrap(),
@@ -262,9 +295,10 @@ mod tests {
             let mut request = [0; 8192];
             // Whoever is not trusted is cut off, which the other end tells.
             if stream.read(&mut request).is_ok() {
-                let answer =
-                    "HTTP/1.1 404 Not Found\r\nDate: Mon, 23 Nov 2026 12:05:58 GMT\r\n\r\n";
+                let answer = "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nDate: Mon, 23 Nov 2026 12:05:58 GMT\r\n\r\n";
                 stream.write_all(answer.as_bytes()).unwrap();
+                // As the peers' port does: it is the client that ends the connection.
+                let _ = stream.read(&mut request);
             }
         });
         (url, thread)

@@ -17,7 +17,7 @@ const TIMES: usize = 100;
 const LIMIT: Duration = Duration::from_secs(5);
 /// What etcd advises: 99 of 100 writes within it.
 const ADVISED: Duration = Duration::from_millis(10);
-/// A heartbeat: members on a disk that is slower lose their leader over a write.
+/// A heartbeat: where every other write takes longer, members lose their leader over writing.
 const TOO_SLOW: Duration = Duration::from_millis(100);
 /// The check's name.
 pub(crate) const NAME: &str = "disk-latency";
@@ -56,7 +56,8 @@ impl Measure {
         let Some(message) = judge(&self.folder, &took) else {
             return Ok(());
         };
-        if !self.refuses || at_99(&took) < TOO_SLOW {
+        // A few slow ones may be somebody else's work at this moment.
+        if !self.refuses || median(&took) < TOO_SLOW {
             note(&message);
             return Ok(());
         }
@@ -70,6 +71,11 @@ impl Measure {
             ),
         }]))
     }
+}
+
+/// What half of them took at most.
+fn median(took: &[Duration]) -> Duration {
+    took.get(took.len() / 2).copied().unwrap_or(TOO_SLOW)
 }
 
 /// The time within which 99 of 100 were done; of fewer, the longest.
@@ -103,7 +109,8 @@ mod tests {
         assert_eq!(judge(folder, &took), None);
         took[98] = Duration::from_millis(30);
         insta::assert_snapshot!(judge(folder, &took).unwrap(), @"the disk of /var/lib/etcd takes 30 ms to write (99 of 100 times at most); etcd advises 10 ms");
-        assert_eq!(at_99(&[]), TOO_SLOW);
+        assert!(median(&took) < TOO_SLOW);
+        assert_eq!((at_99(&[]), median(&[])), (TOO_SLOW, TOO_SLOW));
         assert_eq!(at_99(&took[..7]), Duration::from_millis(2));
     }
 }

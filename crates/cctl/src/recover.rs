@@ -56,7 +56,7 @@ pub(crate) fn run(
     }
     leave_out(&mut goal, &recovery.dead);
     let looked = reach(context, &mut goal, &state, settings)?;
-    let plan = plan(&goal, &looked, &recovery);
+    let plan = plan(&goal, &looked.seen, &recovery);
     if args.dry_run {
         return apply::show(context, &plan, &looked);
     }
@@ -202,9 +202,9 @@ fn reach(
 }
 
 /// What is on the control planes is not looked at: it is made anew. Workers are left as they are.
-fn plan(goal: &Goal, looked: &Looked, recovery: &Recovery) -> Plan {
+pub(crate) fn plan(goal: &Goal, seen: &AllSeen, recovery: &Recovery) -> Plan {
     let workers = goal.nodes();
-    let mut seen: AllSeen = looked.seen.clone();
+    let mut seen = seen.clone();
     for (host, own) in &mut seen {
         (own.member, own.etcd) = (None, None);
         own.node = workers.contains(host).then(Vec::new);

@@ -23,6 +23,9 @@ struct Status {
     healthy: bool,
     machines: Vec<MachineStatus>,
     etcd: Option<Value>,
+    /// The recovery that was begun last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recovery: Option<state::Recovery>,
 }
 
 #[derive(Serialize)]
@@ -95,7 +98,10 @@ pub(crate) fn run(context: &mut Context, settings: &Settings) -> Result<(), cli:
             "https://{}",
             goal.configuration.control_plane_endpoint.with_api_port()
         ),
-        healthy: etcd_well && machines.iter().all(well),
+        healthy: etcd_well
+            && machines.iter().all(well)
+            && session::not_recovering(Some(&state)).is_ok(),
+        recovery: state.recovery.clone(),
         etcd: etcd.as_ref().map(members),
         machines,
     };
@@ -128,6 +134,16 @@ fn node_status(remote: &Remote) -> Option<Value> {
 
 fn text(status: &Status) -> String {
     let mut text = format!("cluster {} at {}\n", status.cluster, status.endpoint);
+    if let Some(recovery) = &status.recovery {
+        let _ = match &recovery.finished_at {
+            Some(at) => writeln!(text, "  recovered to {} at {at}", recovery.taken_at),
+            None => writeln!(
+                text,
+                "  the recovery to {} is NOT FINISHED",
+                recovery.taken_at
+            ),
+        };
+    }
     for machine in &status.machines {
         let _ = write!(text, "  {:<16} {:<12}", machine.address, machine.name);
         let Some(node) = &machine.node else {

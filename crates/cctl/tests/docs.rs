@@ -40,6 +40,7 @@ fn the_pages_console_blocks_are_true() {
         .env("COLUMNS", "100")
         .register_bin("cctl", Path::new(env!("CARGO_BIN_EXE_cctl")))
         .case(top.join("docs/cctl.md"))
+        .case(top.join("docs/recovery.md"))
         .case(top.join("README.md"))
         .run();
 }

@@ -1,7 +1,7 @@
 //! Runtime, programs and images on all hosts, while etcd forms.
 
 use crate::goal::{Pending, Seen};
-use crate::plan::{Action, Phase, Plan, View};
+use crate::plan::{Action, After, Phase, Plan, View};
 
 /// The phases of `nodeadm prepare`; what else is to be changed, `init` and `join` do.
 const PREPARING: [&str; 6] = [
@@ -35,7 +35,17 @@ impl Phase for PrepareHosts {
     fn plan(&self, view: &View<'_>, plan: &mut Plan) {
         for host in view.goal.kubernetes() {
             if wanted(view.seen.get(&host)) {
-                let after = plan.done(&host, &[Action::SendKubernetes]);
+                let own = [
+                    Action::SendKubernetes,
+                    Action::FenceControlPlane,
+                    Action::FenceMember,
+                ];
+                let mut after = plan.done(&host, &own);
+                // In a recovery, nothing is touched before the snapshot is proven.
+                after.extend(
+                    plan.which(|step| step.action == Action::ProveSnapshot)
+                        .map(After::Done),
+                );
                 plan.add(self.name(), Some(&host), Action::Prepare, after);
             }
         }

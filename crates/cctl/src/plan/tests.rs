@@ -84,7 +84,10 @@ fn shown(phases: &[&dyn Phase], goal: &Goal, seen: &AllSeen, started: Started) -
         seen,
         started,
     };
-    let plan = make(phases, &view);
+    in_words(&make(phases, &view))
+}
+
+fn in_words(plan: &Plan) -> String {
     // Whatever is planned could also be done one after the other.
     for (number, step) in plan.steps.iter().enumerate() {
         for after in &step.after {
@@ -94,7 +97,7 @@ fn shown(phases: &[&dyn Phase], goal: &Goal, seen: &AllSeen, started: Started) -
     }
     let label = |address: &str| format!("h{}", address.rsplit('.').next().unwrap());
     Shown {
-        plan: &plan,
+        plan,
         label: &label,
     }
     .to_string()
@@ -159,6 +162,77 @@ fn a_cluster_that_exists_is_never_begun_anew() {
         plan.which(|step| step.action == Action::InitMember).count(),
         0
     );
+}
+
+fn recovery() -> Recovery {
+    Recovery {
+        snapshot: "0".repeat(64),
+        taken_at: "2026-11-23T03:00:00Z".into(),
+        begun_at: "2026-11-23T04:00:00Z".into(),
+        dead: Vec::new(),
+        fenced: Vec::new(),
+        restored: false,
+        finished_at: None,
+    }
+}
+
+#[test]
+fn a_recovery_proves_then_fences_then_restores() {
+    let goal = goal(FILE);
+    let plan = crate::recover::plan(&goal, &done(&goal), &recovery());
+    insta::assert_snapshot!(in_words(&plan), @r"
+     1. [prove-snapshot] h1: send the snapshot
+     2. [prove-snapshot] h1: restore the snapshot beside all else and compare (etcdadm snapshot verify)  (after 1)
+     3. [fence-control-planes] h1: stop the old control plane for good (nodeadm fence)  (after 2)
+     4. [fence-control-planes] h1: stop the old etcd member for good, its data set aside (etcdadm reset)  (after 3)
+     5. [fence-control-planes] h2: stop the old control plane for good (nodeadm fence)  (after 2)
+     6. [fence-control-planes] h2: stop the old etcd member for good, its data set aside (etcdadm reset)  (after 5)
+     7. [fence-control-planes] h3: stop the old control plane for good (nodeadm fence)  (after 2)
+     8. [fence-control-planes] h3: stop the old etcd member for good, its data set aside (etcdadm reset)  (after 7)
+     9. [restore-etcd] h1: make the first member of a new etcd of the snapshot (etcdadm restore)  (after 1, 2, 3, 4, 5, 6, 7, 8)
+    10. [restore-etcd] h2: join etcd (etcdadm join)  (after 9)
+    11. [restore-etcd] h3: join etcd (etcdadm join)  (after 9)
+    12. [prepare-hosts] h1: install runtime, programs and images (nodeadm prepare)  (after 3, 4, 2)
+    13. [prepare-hosts] h2: install runtime, programs and images (nodeadm prepare)  (after 5, 6, 2)
+    14. [prepare-hosts] h3: install runtime, programs and images (nodeadm prepare)  (after 7, 8, 2)
+    15. [start-control-plane] h1: make the first control plane (nodeadm init)  (after 12, 9)
+    16. [join-control-planes] h2: join as a control plane (nodeadm join)  (after 13, 10, wait-for-api of 15)
+    17. [join-control-planes] h3: join as a control plane (nodeadm join)  (after 14, 11, wait-for-api of 15)
+    18. [keep-kubeconfig] here: keep the admin's kubeconfig, sealed  (after 15)
+    19. [settle-nodes] h1: remove leases of leaders and Nodes that are gone, with their pods  (after wait-for-api of 15)
+    20. [settle-nodes] h4: restart the kubelet; containers go on  (after wait-for-api of 15)
+    21. [settle-nodes] h5: restart the kubelet; containers go on  (after wait-for-api of 15)
+    22. [settle-nodes] h1: have each node run a new pod  (after 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21)
+    ");
+}
+
+#[test]
+fn a_recovery_that_was_cut_off_goes_on() {
+    let goal = goal(FILE);
+    let mut known = recovery();
+    known.fenced = vec!["10.0.0.1".into(), "10.0.0.2".into()];
+    let plan = crate::recover::plan(&goal, &done(&goal), &known);
+    let fenced: Vec<&str> = plan
+        .steps
+        .iter()
+        .filter(|step| step.phase == "fence-control-planes")
+        .filter_map(|step| step.host.as_deref())
+        .collect();
+    assert_eq!(fenced, ["10.0.0.3", "10.0.0.3"]);
+    let restores = |plan: &Plan| {
+        plan.which(|step| step.action == Action::RestoreMember)
+            .count()
+    };
+    assert_eq!(restores(&plan), 1);
+    // What serves the snapshot's data is neither stopped nor restored again.
+    known.restored = true;
+    let plan = crate::recover::plan(&goal, &done(&goal), &known);
+    assert_eq!(restores(&plan), 0);
+    let stops =
+        |step: &Step| matches!(step.action, Action::FenceControlPlane | Action::FenceMember);
+    assert_eq!(plan.which(stops).count(), 0);
+    let proofs = plan.which(|step| step.action == Action::ProveNodes).count();
+    assert_eq!(proofs, 1);
 }
 
 #[test]

@@ -35,7 +35,16 @@ fn the_leader_takes_backups_and_two_that_are_missed_are_told() {
         // What the timer does, now.
         let start = ["systemctl", "start", "etcdadm-backup.service"];
         let run = host.nsexec(start).unwrap();
-        timed(&format!("backup on {}", host.name()), || run.check()).unwrap();
+        let ended = timed(&format!("backup on {}", host.name()), || {
+            run.output().unwrap()
+        });
+        let journal = [
+            "journalctl",
+            "--output=cat",
+            "--unit=etcdadm-backup.service",
+        ];
+        let journal = host.nsexec(journal).unwrap().text().unwrap();
+        assert!(ended.success(), "{journal}");
     }
     let taken = |host: &Host| {
         let list = host.exec(["ls", FOLDER]).text().unwrap();

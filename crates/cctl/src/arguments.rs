@@ -246,6 +246,9 @@ pub struct Recover {
     /// The snapshot, as `cctl snapshot etcd` or `etcdadm snapshot save` wrote it
     #[arg(long, value_name = "FILE")]
     pub snapshot: PathBuf,
+    /// Another host in the place of a control plane: the old one's address and the new one's; may be repeated
+    #[arg(long, value_name = "OLD=NEW", value_parser = replacement)]
+    pub replace: Vec<(IpAddr, IpAddr)>,
     /// A control plane that is gone for good and never comes back with the old data; may be repeated
     #[arg(long, value_name = "ADDRESS")]
     pub dead: Vec<IpAddr>,
@@ -370,6 +373,15 @@ fn role(text: &str) -> Result<api::Role, String> {
         "etcd" => Ok(api::Role::Etcd),
         _ => Err("roles are master, node and etcd".to_owned()),
     }
+}
+
+fn replacement(text: &str) -> Result<(IpAddr, IpAddr), String> {
+    let (old, new) = text.split_once('=').ok_or("not OLD=NEW")?;
+    let address = |text: &str| {
+        let parsed: Result<IpAddr, _> = text.parse();
+        parsed.map_err(|_| format!("{text:?} is no address"))
+    };
+    Ok((address(old)?, address(new)?))
 }
 
 fn key_value(text: &str) -> Result<(String, String), String> {

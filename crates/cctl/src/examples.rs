@@ -78,6 +78,8 @@ Examples:
   cctl recover --snapshot etcd.snapshot --dry-run               what would be done
   cctl recover --snapshot etcd.snapshot --yes                   on the same hosts
   cctl recover --snapshot etcd.snapshot --yes --bundle b.tar    on hosts that were installed anew
+  cctl recover --snapshot etcd.snapshot --yes --bundle b.tar \\
+      --replace 10.0.0.11=10.0.0.21 --dead 10.0.0.11            on another host
   cctl recover --snapshot etcd.snapshot --yes --dead 10.0.0.12  without one that never comes back";
 
 pub(crate) const INSPECT: &str = "\

@@ -252,7 +252,11 @@ fn record(
         match action {
             Action::FenceMember => recovery.fenced.extend(host.map(str::to_owned)),
             Action::RestoreMember => recovery.restored = true,
-            Action::ProveNodes => recovery.finished_at = Some(now()),
+            Action::ProveNodes => {
+                recovery.finished_at = Some(now());
+                let gone: Vec<String> = recovery.replaced.keys().cloned().collect();
+                gone.iter().for_each(|host| open.state.forget(host));
+            }
             _ => {}
         }
     }

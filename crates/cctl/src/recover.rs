@@ -4,6 +4,7 @@
 //! begins; what was set aside stays on the hosts. The state says how far it came, so a run that was cut off is finished by
 //! the same command.
 
+use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use cli::Context;
@@ -54,16 +55,19 @@ pub(crate) fn run(
         )))
         .hint("say --yes; --dry-run shows what would be done"));
     }
-    leave_out(&mut goal, &recovery.dead);
-    let looked = reach(context, &mut goal, &state, settings)?;
+    replace(&mut goal, &recovery);
+    let configuration = goal.configuration.clone();
+    let looked = reach(context, &mut goal, &recovery, &state, settings)?;
     let plan = plan(&goal, &looked.seen, &recovery);
     if args.dry_run {
         return apply::show(context, &plan, &looked);
     }
-    let open = open.expect("opened unless it is a dry run");
-    let mut open = session::note(&looked, &goal, open, settings)?;
+    let mut open = open.expect("opened unless it is a dry run");
+    open.state
+        .set_configuration(configuration, goal.documents.clone());
     open.state.recovery = Some(recovery.clone());
     open.save().map_err(Error::from)?;
+    let mut open = session::note(&looked, &goal, open, settings)?;
     apply::carry_out(context, &goal, &looked, &plan, &mut open, Some(&snapshot))?;
     let result = Recovered {
         cluster: &goal.configuration.metadata.name,
@@ -116,15 +120,21 @@ fn begin(state: &State, goal: &Goal, snapshot: &Proven, args: &Recover) -> Resul
         ));
     }
     let dead: Vec<String> = args.dead.iter().map(ToString::to_string).collect();
-    for host in &dead {
-        if goal.machine(host).is_none() {
-            return Err(Error::NoMachine(host.clone()));
-        }
-    }
+    let replaced: BTreeMap<String, String> = args
+        .replace
+        .iter()
+        .map(|(old, new)| (old.to_string(), new.to_string()))
+        .collect();
     match &state.recovery {
         Some(known)
             if known.finished_at.is_none() && known.snapshot == said.sha256 && !args.anew =>
         {
+            if !replaced.is_empty() && replaced != known.replaced {
+                return refuse(format!(
+                    "the recovery that was begun at {} puts other hosts in others' places; --anew begins it otherwise",
+                    known.begun_at
+                ));
+            }
             let mut known = known.clone();
             for host in dead {
                 if !known.dead.contains(&host) {
@@ -147,7 +157,24 @@ fn begin(state: &State, goal: &Goal, snapshot: &Proven, args: &Recover) -> Resul
         }
         _ => {}
     }
+    for host in dead.iter().chain(replaced.keys()) {
+        if goal.machine(host).is_none() {
+            return Err(Error::NoMachine(host.clone()));
+        }
+    }
+    let endpoint = goal.configuration.control_plane_endpoint.address();
+    for (old, new) in &replaced {
+        if goal.machine(new).is_some() {
+            return refuse(format!("{new} is a machine of the cluster already"));
+        }
+        if endpoint.is_some_and(|endpoint| endpoint.to_string() == *old) {
+            return refuse(format!(
+                "{old} is where all reach the API: another address for it cannot be told to the nodes yet"
+            ));
+        }
+    }
     Ok(Recovery {
+        replaced,
         snapshot: said.sha256.clone(),
         taken_at: said.taken_at.clone(),
         begun_at: now(),
@@ -158,18 +185,43 @@ fn begin(state: &State, goal: &Goal, snapshot: &Proven, args: &Recover) -> Resul
     })
 }
 
+/// The new hosts in the places of the old ones.
+fn replace(goal: &mut Goal, recovery: &Recovery) {
+    for machine in &mut goal.configuration.machines {
+        let new = recovery.replaced.get(&machine.address.to_string());
+        if let Some(new) = new.and_then(|new| new.parse().ok()) {
+            machine.address = new;
+        }
+    }
+}
+
 fn leave_out(goal: &mut Goal, hosts: &[String]) {
     let machines = &mut goal.configuration.machines;
     machines.retain(|machine| !hosts.contains(&machine.address.to_string()));
 }
 
-/// Reaches all hosts: every one that may still serve the old data must be among them, or be named as dead.
+/// Reaches all hosts: every one that may still serve the old data must be among them, or be named as dead. Leaves those out
+/// of the goal that are no longer part of the cluster, and workers that cannot be reached.
 fn reach(
     context: &mut Context,
     goal: &mut Goal,
+    recovery: &Recovery,
     state: &State,
     settings: &Settings,
 ) -> Result<Looked, Error> {
+    let mut old = Vec::new();
+    for (host, new) in &recovery.replaced {
+        if recovery.fenced.contains(host) || recovery.dead.contains(host) {
+            continue;
+        }
+        let (Some(machine), Ok(address)) = (goal.machine(new).cloned(), host.parse()) else {
+            continue;
+        };
+        old.push(host.clone());
+        let machines = &mut goal.configuration.machines;
+        machines.push(api::Machine { address, ..machine });
+    }
+    leave_out(goal, &recovery.dead);
     let (looked, failures) = session::visit(context, goal, Some(state), settings, Look::Facts)?;
     let (masters, members) = (goal.masters(), goal.members());
     let serves = |host: &String| masters.contains(host) || members.contains(host);
@@ -177,7 +229,14 @@ fn reach(
         .into_iter()
         .partition(|failure| serves(&failure.host));
     if !hinder.is_empty() {
-        return Err(Error::Unfenced(hinder));
+        let (new, old): (Vec<_>, Vec<_>) = hinder
+            .into_iter()
+            .partition(|failure| recovery.replaced.values().any(|new| *new == failure.host));
+        return Err(if old.is_empty() {
+            Error::Several(new)
+        } else {
+            Error::Unfenced(old)
+        });
     }
     for failure in &rest {
         context
@@ -192,6 +251,7 @@ fn reach(
             .collect::<Vec<_>>(),
     );
     // That a host was installed anew is what a recovery is for: the state's machine ids do not count.
+    leave_out(goal, &old);
     let mut found = phases::check(goal, &looked.fleet, &looked.seen, None);
     found.extend(phases::preflight_nodes(goal, &looked.fleet, &looked.seen)?);
     if found.is_empty() {

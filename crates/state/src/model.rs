@@ -73,6 +73,9 @@ pub struct Recovery {
     pub taken_at: String,
     /// When the recovery was begun, RFC 3339.
     pub begun_at: String,
+    /// Hosts in whose place others are, by address: the old one, then the new one.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub replaced: BTreeMap<String, String>,
     /// Control planes that the admin named as gone for good.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub dead: Vec<String>,

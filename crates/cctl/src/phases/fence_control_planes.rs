@@ -31,11 +31,12 @@ impl Phase for FenceControlPlanes {
             .filter(|host| !recovery.fenced.contains(host))
         {
             let mut after = proven.clone();
-            if masters.contains(host) {
+            let replaced = recovery.replaced.contains_key(host);
+            if replaced || masters.contains(host) {
                 let number = plan.add(self.name(), Some(host), Action::FenceControlPlane, after);
                 after = vec![After::Done(number)];
             }
-            if members.contains(host) {
+            if replaced || members.contains(host) {
                 plan.add(self.name(), Some(host), Action::FenceMember, after);
             }
         }

@@ -169,6 +169,7 @@ fn recovery() -> Recovery {
         snapshot: "0".repeat(64),
         taken_at: "2026-11-23T03:00:00Z".into(),
         begun_at: "2026-11-23T04:00:00Z".into(),
+        replaced: BTreeMap::new(),
         dead: Vec::new(),
         fenced: Vec::new(),
         restored: false,

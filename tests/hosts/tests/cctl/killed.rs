@@ -47,7 +47,7 @@ const POINTS: [Point; 10] = [
     at(1, Sign::Begins("verify-cluster", "wait")),
 ];
 
-const fn at(host: u8, sign: Sign) -> Point {
+pub(crate) const fn at(host: u8, sign: Sign) -> Point {
     Point { host, sign }
 }
 
@@ -82,7 +82,7 @@ impl Point {
 
 #[test]
 #[ignore = "whole hosts: run by `cargo xtask test`"]
-fn an_apply_that_was_killed_is_finished_by_the_next() {
+fn sweep_cctl_kill_an_apply_is_finished_by_the_next() {
     let cache = Base::ensure().unwrap().root().parent().unwrap().to_owned();
     let sweep = Sweep::from_environment("cctl-kill", "apply", &cache).unwrap();
     let subject = subject();
@@ -92,7 +92,7 @@ fn an_apply_that_was_killed_is_finished_by_the_next() {
 }
 
 /// The tools, by which earlier results count or do not.
-fn subject() -> String {
+pub(crate) fn subject() -> String {
     let equipment = hosts::Equipment::from_environment().unwrap();
     let digest = |name: &str| {
         let file = equipment.tool(name);

@@ -7,6 +7,7 @@
 )]
 
 mod killed;
+mod killed_recovery;
 mod life;
 mod power;
 mod recovered;

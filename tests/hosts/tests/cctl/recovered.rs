@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use hosts::{Admin, ClusterFile, Web};
+use lab::HostSpec;
 use serde_json::Value;
 
 use crate::{Ground, READY, timed};
@@ -93,6 +94,35 @@ fn a_lost_control_plane_begins_anew_from_a_snapshot() {
     is_as_it_was(&ground, &admin, &before, seen);
     let applied = admin.apply(&file).unwrap();
     println!("apply after it: {}", applied.text());
+
+    // Lost again, and others with other names and addresses are to take over.
+    let seen = newest(&admin);
+    let mut words: Vec<String> = again
+        .into_iter()
+        .chain(["--older"])
+        .map(str::to_owned)
+        .collect();
+    words.extend(["--accept-new-host-keys", "--bundle", text(&bundle)].map(str::to_owned));
+    let mut others = Vec::new();
+    for (place, number) in (5..8).enumerate() {
+        let lost = &ground.hosts[place];
+        lost.power_loss().unwrap();
+        let other = ground.lab.add(number, HostSpec::default()).unwrap();
+        other.boot().unwrap();
+        other.wait_ssh().unwrap();
+        words.push(format!("--replace={}={}", lost.address(), other.address()));
+        words.push(format!("--dead={}", lost.address()));
+        others.push(other);
+    }
+    timed("recover on other hosts", || {
+        let words = words.iter().map(String::as_str);
+        println!("{}", admin.cctl(words).check().unwrap().error_text());
+    });
+    drop(admin);
+    ground.hosts.splice(..MASTERS, others);
+    is_as_it_was(&ground, &ground.admin("admin"), &before, seen);
+    let applied = ground.admin("admin").cctl(["apply"]).check().unwrap();
+    println!("apply after it: {}", applied.text());
 }
 
 /// Before anything is touched: hosts with other keys, a damaged snapshot.
@@ -163,12 +193,12 @@ fn is_as_it_was(ground: &Ground, admin: &Admin<'_>, before: &[String], seen: u64
     }
 }
 
-fn mark(admin: &Admin<'_>, name: &str) {
+pub(crate) fn mark(admin: &Admin<'_>, name: &str) {
     let words = ["create", "configmap", name, "--from-literal=a=b"];
     admin.kubectl(words).unwrap().check().unwrap();
 }
 
-fn has(admin: &Admin<'_>, name: &str) -> bool {
+pub(crate) fn has(admin: &Admin<'_>, name: &str) -> bool {
     let words = ["get", "configmap", name, "--ignore-not-found", "-o", "name"];
     !admin.kubectl(words).unwrap().text().unwrap().is_empty()
 }
@@ -209,6 +239,6 @@ fn admin_bundle() -> std::path::PathBuf {
     hosts::Equipment::from_environment().unwrap().bundle()
 }
 
-fn text(path: &Path) -> &str {
+pub(crate) fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }

@@ -66,6 +66,11 @@ pub(crate) fn run(
     open.state
         .set_configuration(configuration, goal.documents.clone());
     open.state.recovery = Some(recovery.clone());
+    // A state that never heard of its etcd's id takes the admin's word for it, and knows it from now on.
+    let id = &snapshot.metadata.cluster_id;
+    if !open.state.etcd_cluster_ids.contains(id) {
+        open.state.etcd_cluster_ids.push(id.clone());
+    }
     open.save().map_err(Error::from)?;
     let mut open = session::note(&looked, &goal, open, settings)?;
     apply::carry_out(context, &goal, &looked, &plan, &mut open, Some(&snapshot))?;

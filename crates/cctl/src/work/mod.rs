@@ -97,7 +97,11 @@ pub(crate) fn run(shared: &Shared<'_>, step: &Step, hear: Hear<'_>) -> Result<Ou
         }
         Action::CleanUp => kubectl::clean_up(shared, remote, hear),
         Action::RestartKubelet => recovery::restart_kubelet(remote),
-        Action::ProveNodes => kubectl::prove_nodes(shared, remote, hear),
+        Action::ProveNodes => {
+            let outcome = kubectl::prove_nodes(shared, remote, hear)?;
+            recovery::take_away(shared, remote)?;
+            Ok(outcome)
+        }
     }
 }
 

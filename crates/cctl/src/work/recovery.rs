@@ -56,6 +56,13 @@ pub(super) fn send(shared: &Shared<'_>, remote: &Remote) -> Result<Outcome, Erro
     })
 }
 
+/// Removes the copy that was sent: all Secrets of the cluster are in it, and the admin has the file.
+pub(super) fn take_away(shared: &Shared<'_>, remote: &Remote) -> Result<(), Error> {
+    let path = path(shared)?;
+    tool::ask(remote, "/bin/rm", &["-f", "--", &path], LIMIT)?;
+    Ok(())
+}
+
 /// Has etcdadm restore it in a place of its own and serve it.
 pub(super) fn prove(
     shared: &Shared<'_>,

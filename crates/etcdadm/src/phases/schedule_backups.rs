@@ -136,6 +136,8 @@ fn service(order: &Order, program: &Path) -> Unit {
         .with("Service", "Nice", "10")
         .with("Service", "IOSchedulingClass", "idle");
     systemd::harden(unit, &[&utf8(&order.folder), paths::FOLDER])
+        // setpriv, which sees to it that a proof's etcd ends with us, sets the capabilities that it has.
+        .with("Service", "SystemCallFilter", "capset")
 }
 
 fn timer(order: &Order) -> Unit {

@@ -58,6 +58,7 @@ fn a_timer_is_left_and_taken_away_again() {
     IOSchedulingClass=idle
     "#);
     assert!(text.contains("ReadWritePaths=\"/var/backups/a folder\" /var/lib/etcdadm\n"));
+    assert!(text.ends_with("SystemCallFilter=capset\n"), "{text}");
     insta::assert_snapshot!(read("/etc/systemd/system/etcdadm-backup.timer"), @"
     # Written by etcdadm.
 

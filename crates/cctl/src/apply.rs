@@ -9,6 +9,7 @@ use state::{Open, State};
 
 use crate::Error;
 use crate::arguments::ApplyArgs;
+use crate::copies;
 use crate::documents::Issuer;
 use crate::execute::{Shared, execute};
 use crate::goal::Goal;
@@ -149,7 +150,9 @@ pub(crate) fn carry_out(
         tokens: Mutex::new(BTreeMap::new()),
         snapshot,
     };
-    execute(plan, &shared, open, &mut context.progress)
+    let done = execute(plan, &shared, open, &mut context.progress);
+    copies::spread(open, &looked.fleet, &mut context.progress);
+    done
 }
 
 /// Shows a plan and does nothing.

@@ -71,6 +71,9 @@ pub enum Verb {
     /// Begin the control plane anew from a snapshot of etcd
     #[command(after_help = examples::RECOVER)]
     Recover(Recover),
+    /// Get the state back from the control planes' copies
+    #[command(subcommand, after_help = examples::STATE)]
+    State(StateVerb),
     /// Make, look at, check and unpack bundles
     #[command(subcommand, after_help = examples::BUNDLE)]
     Bundle(Bundle),
@@ -238,6 +241,66 @@ pub struct SnapshotEtcd {
     /// Leave it readable for whoever gets the file: every Secret of the cluster is in it
     #[arg(long)]
     pub unsealed: bool,
+}
+
+/// What to do with the state.
+#[derive(Debug, Subcommand)]
+pub enum StateVerb {
+    /// Bring the newest copy here, from a control plane of the cluster; it must be sealed for your key, and vouched for by it
+    #[command(after_help = examples::STATE)]
+    Pull(StatePull),
+}
+
+/// Options of `state pull`.
+#[derive(Debug, Clone, Args)]
+pub struct StatePull {
+    /// A control plane to ask: [USER@]ADDRESS[:PORT]; may be repeated. The others that it knows are asked, too
+    #[arg(long, value_name = "HOST", required = true)]
+    pub from: Vec<Login>,
+    /// Another admin's public key whose word is good, as it stands in a .pub file; may be repeated
+    #[arg(long, value_name = "KEY")]
+    pub signer: Vec<String>,
+}
+
+/// Where to log in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Login {
+    user: String,
+    address: IpAddr,
+    port: u16,
+}
+
+impl std::str::FromStr for Login {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (user, place) = text.split_once('@').unwrap_or(("root", text));
+        let plain = place.trim_matches(['[', ']']).parse::<IpAddr>();
+        let (address, port) = match (plain, place.parse::<std::net::SocketAddr>()) {
+            (Ok(address), _) => (address, 22),
+            (_, Ok(both)) => (both.ip(), both.port()),
+            _ => return Err("not [USER@]ADDRESS[:PORT]".to_owned()),
+        };
+        let user = user.to_owned();
+        Ok(Self {
+            user,
+            address,
+            port,
+        })
+    }
+}
+
+impl Login {
+    /// As SSH is told, with this key.
+    pub(crate) fn target(&self, identity: &state::Identity) -> ssh::Target {
+        ssh::Target {
+            address: self.address.to_string(),
+            port: self.port,
+            user: self.user.clone(),
+            identity_file: Some(identity.path().display().to_string()),
+            options: Default::default(),
+        }
+    }
 }
 
 /// Options of `recover`.

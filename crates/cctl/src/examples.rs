@@ -73,6 +73,10 @@ pub(crate) const SNAPSHOT: &str = "\
 Examples:
   cctl snapshot etcd etcd.snapshot               opens with the admins' keys, as the state does";
 
+pub(crate) const STATE: &str = "\
+Examples:
+  cctl state pull --from admin@10.0.0.11 --identity ~/.ssh/id_ed25519 --accept-new-host-keys";
+
 pub(crate) const RECOVER: &str = "\
 Examples:
   cctl recover --snapshot etcd.snapshot --dry-run               what would be done

@@ -17,6 +17,7 @@ mod apply;
 mod arguments;
 mod artifacts;
 mod bundle;
+mod copies;
 mod create;
 mod delete_cluster;
 mod delete_machine;

@@ -1,8 +1,8 @@
 //! The verbs, one a file.
 
 use crate::{
-    apply, bundle, create, delete_cluster, delete_machine, forget_host_key, get, recover, snapshot,
-    status,
+    apply, bundle, copies, create, delete_cluster, delete_machine, forget_host_key, get, recover,
+    snapshot, status,
 };
 use cli::Context;
 
@@ -21,6 +21,7 @@ pub(crate) fn run(context: &mut Context, arguments: &Arguments) -> Result<(), cl
         Verb::Get(what) => get::run(context, &settings, what),
         Verb::Status => status::run(context, &settings),
         Verb::Snapshot(verb) => snapshot::run(context, &settings, verb),
+        Verb::State(verb) => copies::run(context, &settings, verb),
         Verb::Recover(args) => recover::run(context, &settings, args),
         Verb::Bundle(verb) => bundle::run(context, verb),
         Verb::ForgetHostKey { address } => {

@@ -52,6 +52,16 @@ pub fn unseal(path: &Path, identity: &Identity) -> Result<(State, Secrets), Erro
     Ok((state, secrets))
 }
 
+/// Checks a state that was not read from a file here: its signatures, and that `identity` opens it. `path` names it in errors.
+///
+/// # Errors
+/// As [`unseal`].
+pub fn check(path: &Path, text: &str, identity: &Identity) -> Result<State, Error> {
+    let state = parse(path, text)?;
+    seal::open(path, &state.sealed, identity)?;
+    Ok(state)
+}
+
 fn parse(path: &Path, text: &str) -> Result<State, Error> {
     let malformed = |what: &str| Error::Malformed {
         path: path.to_owned(),
@@ -128,6 +138,8 @@ pub struct Open {
     path: PathBuf,
     sealed_secrets: Secrets,
     signing_key: SigningKey,
+    /// Whether it was written since it was opened.
+    written: bool,
     _lock: Lock,
 }
 
@@ -205,6 +217,7 @@ impl Open {
             secrets,
             path: path.to_owned(),
             signing_key,
+            written: false,
             _lock: lock,
         };
         open.save()?;
@@ -239,6 +252,7 @@ impl Open {
             secrets,
             path: path.to_owned(),
             signing_key,
+            written: false,
             _lock: lock,
         })
     }
@@ -277,7 +291,15 @@ impl Open {
             parse(&self.path, &text).is_ok(),
             "what is written can be read"
         );
-        host::write_atomically(&self.path, 0o600, text.as_bytes()).map_err(Error::Write)
+        host::write_atomically(&self.path, 0o600, text.as_bytes()).map_err(Error::Write)?;
+        self.written = true;
+        Ok(())
+    }
+
+    /// Whether it was written since it was opened.
+    #[must_use]
+    pub fn was_written(&self) -> bool {
+        self.written
     }
 
     /// Sets the file aside once the cluster is no more, and says where it lies now.

@@ -98,6 +98,15 @@ impl Identity {
         }
     }
 
+    /// Whether this is the key of `signer`, an OpenSSH public key.
+    ///
+    /// # Errors
+    /// When it is no key.
+    pub fn is(&self, signer: &str) -> Result<bool, Error> {
+        let own = self.signer()?;
+        Ok(own.is_some_and(|own| is_same_key(&own, signer)))
+    }
+
     fn public_key(&self) -> Result<PublicKey, Error> {
         if let Ok(key) = PrivateKey::from_openssh(self.read()?) {
             return Ok(key.public_key().clone());
@@ -176,6 +185,16 @@ impl Identity {
             .to_pem(LineEnding::LF)
             .map_err(|e| failed(e.to_string()))
     }
+}
+
+fn is_same_key(key: &PublicKey, text: &str) -> bool {
+    PublicKey::from_openssh(text).is_ok_and(|other| other.key_data() == key.key_data())
+}
+
+/// Whether these two OpenSSH public keys are one, whatever their comments say.
+#[must_use]
+pub fn are_same_key(one: &str, other: &str) -> bool {
+    PublicKey::from_openssh(one).is_ok_and(|key| is_same_key(&key, other))
 }
 
 fn is_age(text: &str) -> bool {

@@ -27,8 +27,8 @@ mod signing;
 mod voucher;
 
 pub use error::Error;
-pub use file::{Open, read, unseal};
-pub use identity::{AskPassphrase, Identity, Recipient};
+pub use file::{Open, check, read, unseal};
+pub use identity::{AskPassphrase, Identity, Recipient, are_same_key};
 pub use model::{AuthorityCertificates, Recipients, Recovery, Secrets, Started, State, Vouching};
 pub use objects::{
     Cluster, HandedOn, Machine, ObjectMeta, Phase, Reference, SshCluster, SshMachine,

@@ -14,7 +14,7 @@ use crate::fleet::Remote;
 use crate::goal::{Pending, name_of};
 use crate::plan::{Action, Step};
 use crate::tool::{self, Event, ToolCall};
-use crate::{Error, documents};
+use crate::{Error, copies, documents};
 
 /// How long a node tool may take: it has limits of its own for what it waits for, which say more.
 const LIMIT: Duration = Duration::from_secs(1800);
@@ -80,7 +80,11 @@ pub(crate) fn run(shared: &Shared<'_>, step: &Step, hear: Hear<'_>) -> Result<Ou
             timeout,
         } => kubectl::remove_node(shared, remote, name, *drain, *timeout, hear),
         Action::RemoveMember { id } => kubectl::remove_member(shared, remote, id),
-        Action::ResetNode => reset(remote, "nodeadm", &["reset"], hear),
+        Action::ResetNode => {
+            let outcome = reset(remote, "nodeadm", &["reset"], hear)?;
+            copies::remove(remote)?;
+            Ok(outcome)
+        }
         Action::ResetMember { leave: true } => reset(remote, "etcdadm", &["reset"], hear),
         Action::ResetMember { leave: false } => {
             reset(remote, "etcdadm", &["reset", "--skip-remove-member"], hear)

@@ -176,8 +176,15 @@ fn mode(path: &Path) -> u32 {
 /// An empty folder with the state alone. It goes on from there, and sees the same cluster.
 fn another_machine<'g>(ground: &'g Ground, admin: &Admin<'_>) -> Admin<'g> {
     let other = ground.admin("elsewhere");
-    let state = "cctl-state.yaml";
-    std::fs::copy(admin.file(state), other.file(state)).unwrap();
+    let (key, host) = (ground.lab.key(), ground.hosts[1].address());
+    let from = format!("admin@{host}");
+    let words = ["state", "pull", "--accept-new-host-keys", "--from", &from];
+    let words = words
+        .into_iter()
+        .chain(["--identity", key.to_str().unwrap()]);
+    println!("{}", other.cctl(words).text().unwrap());
+    let state = |admin: &Admin<'_>| std::fs::read(admin.file("cctl-state.yaml")).unwrap();
+    assert!(state(&other) == state(admin), "the copy is another state");
     let output = other.cctl(["apply"]).check().unwrap();
     assert_eq!(
         output.text(),

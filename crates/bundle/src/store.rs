@@ -5,7 +5,7 @@
 //! its blobs are there. Several streams may be received at once; only the merging of the index is locked.
 //!
 //! Looking up goes through [`host::Inspect`] and so works on a dry run's and a test's host as well; files at the places
-//! where the tools of old kept theirs are found too ([`crate::old_cache`]). Receiving and exporting are real work on
+//! where the tools of old kept theirs are found too (`old_cache`). Receiving and exporting are real work on
 //! real files. Nothing is ever removed but what processes left unfinished that are no more.
 //!
 //! Entry point: [`Store::new`].

@@ -104,7 +104,7 @@ pub fn write(
 /// program, just the missing ones for another store. Manifests come first, then each entry's blobs in the entries' order.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub fn send(
     layout: &Layout,
     entries: &[Entry],

@@ -254,8 +254,8 @@ pub enum StateVerb {
 /// Options of `state pull`.
 #[derive(Debug, Clone, Args)]
 pub struct StatePull {
-    /// A control plane to ask: [USER@]ADDRESS[:PORT]; may be repeated. The others that it knows are asked, too
-    #[arg(long, value_name = "HOST", required = true)]
+    /// A control plane to ask, as `10.0.0.11`, `admin@10.0.0.11` or `admin@10.0.0.11:2222`; may be repeated. The others that it knows are asked, too
+    #[arg(long, value_name = "[USER@]ADDRESS[:PORT]", required = true)]
     pub from: Vec<Login>,
     /// Another admin's public key whose word is good, as it stands in a .pub file; may be repeated
     #[arg(long, value_name = "KEY")]

@@ -3,7 +3,7 @@
 //! # Purpose
 //! `cctl` runs `etcdadm` and `nodeadm` on hosts, as an admin would, in the right order and on all hosts at once. It looks at
 //! the hosts first ([`phases`] that look), makes one plan of steps and what each has to wait for ([`Plan`]), and then shows
-//! it or carries it out ([`execute`]): both walk the same list. Each step that is done is written to the state at once, so
+//! it or carries it out (`execute`): both walk the same list. Each step that is done is written to the state at once, so
 //! that a run cut off anywhere is finished by the next.
 //!
 //! # What it does not do

@@ -1,7 +1,7 @@
 //! What each etcd release takes as configuration: a table, and the environment that comes out of it.
 //!
 //! etcd reads every flag from a variable `ETCD_…` as well, so the unit runs a bare `etcd` and the file holds the rest. From
-//! release to release flags lose the prefix `experimental` or move among the feature gates; [`TABLE`] is the one place
+//! release to release flags lose the prefix `experimental` or move among the feature gates; `TABLE` is the one place
 //! that knows.
 
 use std::collections::BTreeMap;

@@ -203,7 +203,7 @@ pub struct MemberArgs {
     #[arg(long, value_name = "SETTING=VALUE", value_delimiter = ',')]
     pub disk_priorities: Vec<String>,
 
-    /// Where releases come from [default: https://github.com/etcd-io/etcd/releases/download]
+    /// Where releases come from [default: upstream, github.com/etcd-io/etcd/releases/download]
     #[arg(long, value_name = "URL")]
     pub release_url: Option<String>,
 

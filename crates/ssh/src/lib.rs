@@ -7,7 +7,7 @@
 //! explicitly says so, those shown at first contact, which [`Client::known_hosts`] then gives back to be pinned.
 //!
 //! # What it deliberately does not do
-//! No shell of ours runs anywhere. The one string that SSH itself hands to the user's login shell is made by [`quote`]
+//! No shell of ours runs anywhere. The one string that SSH itself hands to the user's login shell is made by [`quote()`]
 //! alone. The admin's `~/.ssh/config` is not read: whoever has the cluster's file reaches its hosts alike, and no option
 //! that starts a program or loosens the checking of host keys comes in by it. Nothing is retried, no password is asked.
 //!

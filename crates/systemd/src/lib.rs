@@ -4,7 +4,7 @@
 //! has its own quoting, and what cannot be expressed is refused. The crate renders text; whether a unit runs is seen
 //! through [`host::Inspect::unit`], and changes to it are [`host::Change`]s.
 //!
-//! It knows none of the units of the tools: each tool builds its own out of [`Unit`]. Start there, or at [`environment`]
+//! It knows none of the units of the tools: each tool builds its own out of [`Unit`]. Start there, or at [`environment()`]
 //! for files that `EnvironmentFile=` reads.
 
 mod environment;

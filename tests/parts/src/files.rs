@@ -1,7 +1,7 @@
 //! File work with the path in every error, and digests.
 //!
 //! Nothing here is atomic by itself: what must be whole is written beside its
-//! place and published with [`publish`].
+//! place and published with `publish`.
 
 use std::fs::{self, File};
 use std::io::{self, Read};

@@ -8,7 +8,7 @@
 //! repository, under a name that contains the digest of the whole recipe:
 //! change a flag, a version or the compiler, and it is another entry.
 //!
-//! - [`catalog`] lists the parts as data, [`ensure`] builds those that are
+//! - [`catalog`] lists the parts as data, [`mod@ensure`] builds those that are
 //!   missing from the cache and says where each lies.
 //! - [`mirror`] lays them out as upstream's download sites do, with archives and
 //!   digest files of the same names and shapes, and [`serve`] serves such a tree

@@ -1,4 +1,4 @@
-//! The phases, one a file. Those that look come first and are functions; those that plan are [`Phase`](crate::plan::Phase)s.
+//! The phases, one a file. Those that look come first and are functions; those that plan are `Phase`s.
 
 mod bring_tools;
 mod check_hosts;

@@ -339,9 +339,7 @@ pub fn read(
 ///
 /// # Errors
 /// When it is of another kind, cut short, or cannot be read.
-pub fn peek(
-    from: &mut (impl Read + io::Seek),
-) -> Result<(String, Option<Metadata>), CapsuleError> {
+pub fn peek(from: &mut (impl Read + io::Seek)) -> Result<(String, Option<Metadata>), CapsuleError> {
     let mut first = vec![0; BLOCK as usize];
     fill(from, &mut first)?;
     if first[MAGIC.0..].starts_with(&MAGIC.1) {

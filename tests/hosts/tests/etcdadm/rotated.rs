@@ -242,7 +242,7 @@ fn a_change_of_authorities_that_is_killed_after_every_change_is_finished() {
 }
 
 /// Takes a step by runs that are killed each after one change, until one has nothing left to be killed at.
-fn killed(members: &Members<'_>, host: &Host, step: &str) -> usize {
+fn killed(host: &Host, step: &str) -> usize {
     // The third sync of the journal is that of the second change.
     let inject = "inject=fdatasync:signal=SIGKILL:when=3";
     let strace = [

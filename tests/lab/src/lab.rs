@@ -475,7 +475,7 @@ impl Drop for Lab {
         if self.owner.is_none() || self.down || !self.shared.wants_lifelines() {
             return;
         }
-        let asked = std::env::var_os("LAB_KEEP_ON_FAILURE").is_some();
+        let asked = std::env::var_os("LAB_KEEP_ON_FAILURE").is_some_and(|set| !set.is_empty());
         let (what, result) = if std::thread::panicking() && asked {
             (format!("kept in {}", self.dir().display()), self.keep())
         } else {

@@ -17,7 +17,7 @@ use crate::phases::{
 };
 use crate::schedule::{Done, Log, Order, seconds};
 use crate::survey::Reach;
-use crate::verbs::{AnyPhase, reach, recorded, tool, walk, with_machine};
+use crate::verbs::{AnyPhase, Walk, reach, recorded, walk, walked, with_machine};
 use crate::{Configuration, Error, paths, snapshot};
 
 pub(crate) fn run(context: &mut Context, root: &Path, verb: &BackupVerb) -> Result<(), cli::Error> {
@@ -133,9 +133,10 @@ fn lead(
         daily: order.keep_daily,
     };
     let folder = order.folder.clone();
+    let walk = Walk::all("etcdadm backup run", false);
     let save = SaveSnapshot::new(reach.clone(), Some(file.clone()), false);
     let phases: [AnyPhase<'_>; 1] = [Box::new(save)];
-    summary(context, root, configuration, &phases)?;
+    walked(context, root, configuration, walk, &phases)?;
     let at = seconds(now);
     let done = Done { at, file };
     log.taken = Some(done.clone());
@@ -149,20 +150,7 @@ fn lead(
     }
     // Older ones go when the new one is there, and has been proven where it was to be.
     let phases: [AnyPhase<'_>; 1] = [Box::new(PruneSnapshots { folder, keep })];
-    summary(context, root, configuration, &phases)?;
+    walked(context, root, configuration, walk, &phases)?;
     told.taken = Some(done.file);
     Ok(told)
-}
-
-fn summary(
-    context: &mut Context,
-    root: &Path,
-    configuration: &Configuration,
-    phases: &[AnyPhase<'_>],
-) -> Result<(), cli::Error> {
-    with_machine(context, root, configuration, false, |context, machine| {
-        let phases: Vec<_> = phases.iter().map(AsRef::as_ref).collect();
-        context.walk(&tool(root), "etcdadm backup run", false, machine, &phases)
-    })
-    .map(drop)
 }

@@ -17,10 +17,7 @@ use crate::phases::{
     WriteConfiguration, WriteEtcdctl, running_urls,
 };
 use crate::survey::Reach;
-use crate::verbs::{
-    AnyPhase, configure, member_result, print_changes, print_member, reach, recorded, tool,
-    with_machine,
-};
+use crate::verbs::{AnyPhase, Walk, configure, print_made, reach, recorded, walked};
 
 /// The phases of `config apply`, in order.
 pub(crate) fn phases<'c>(
@@ -76,31 +73,10 @@ fn apply(context: &mut Context, root: &Path, args: &ApplyArgs) -> Result<(), cli
     let mut reach = reach(&configuration, &args.reach)?;
     // Where it answers now, which may not be where it is going to.
     reach.endpoints.extend(running_urls(&seen)?);
-    let dry_run = args.member.dry_run;
-    let summary = with_machine(
-        context,
-        root,
-        &configuration,
-        dry_run,
-        |context, machine| {
-            let phases = phases(&reach, &from, args.interrupt);
-            let phases: Vec<_> = phases.iter().map(AsRef::as_ref).collect();
-            context.walk(
-                &tool(root),
-                "etcdadm config apply",
-                dry_run,
-                machine,
-                &phases,
-            )
-        },
-    )?;
-    if dry_run {
-        return print_changes(context, &summary);
-    }
-    print_member(
-        context,
-        &member_result(&seen, &configuration, summary.changes.len())?,
-    )
+    let walk = Walk::all("etcdadm config apply", args.member.dry_run);
+    let phases = phases(&reach, &from, args.interrupt);
+    let summary = walked(context, root, &configuration, walk, &phases)?;
+    print_made(context, root, &configuration, walk, &summary)
 }
 
 /// A field that differs.

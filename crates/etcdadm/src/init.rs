@@ -3,20 +3,19 @@
 use std::path::Path;
 
 use cli::Context;
-use host::{Local, Phase};
 
+use crate::Configuration;
 use crate::arguments::{InitArgs, InitPhase};
 use crate::phases::{
     AwaitHealth, Begin, CheckHost, FetchRelease, InstallBinaries, IssueCertificates, MeasureDisk,
     RecordMember, SetUnreadyAside, StartMember, WriteConfiguration, WriteEtcdctl,
 };
 use crate::verbs::{
-    configure, member_result, print_member, say_what_is_not_measured, tool, with_machine,
+    AnyPhase, Walk, configure, known_as, print_made, say_what_is_not_measured, walked,
 };
-use crate::{Configuration, Machine};
 
 /// The phases, in order.
-pub(crate) fn phases<'a>(configuration: &Configuration) -> Vec<Box<dyn Phase<Machine<'a>> + '_>> {
+pub(crate) fn phases(configuration: &Configuration) -> Vec<AnyPhase<'_>> {
     let begin = Begin::Init;
     vec![
         Box::new(CheckHost {
@@ -55,33 +54,13 @@ pub(crate) fn run(context: &mut Context, root: &Path, args: &InitArgs) -> Result
     };
     let configuration = configure(root, member, &[], &[])?;
     say_what_is_not_measured(context, member.dry_run);
-    let summary = with_machine(
-        context,
-        root,
-        &configuration,
-        member.dry_run,
-        |context, machine| {
-            let phases = phases(&configuration);
-            let phases: Vec<_> = phases.iter().map(AsRef::as_ref).collect();
-            let chosen = cli::select(
-                &phases,
-                &crate::verbs::known_as(only),
-                &crate::verbs::known_as(&member.skip_phases),
-            )?;
-            context.walk(
-                &tool(root),
-                "etcdadm init",
-                member.dry_run,
-                machine,
-                &chosen,
-            )
-        },
-    )?;
-    if member.dry_run || !only.is_empty() {
-        return crate::verbs::print_changes(context, &summary);
-    }
-    print_member(
-        context,
-        &member_result(&Local::new(root), &configuration, summary.changes.len())?,
-    )
+    let (only, skip) = (known_as(only), known_as(&member.skip_phases));
+    let walk = Walk {
+        goal: "etcdadm init",
+        dry_run: member.dry_run,
+        only: &only,
+        skip: &skip,
+    };
+    let summary = walked(context, root, &configuration, walk, &phases(&configuration))?;
+    print_made(context, root, &configuration, walk, &summary)
 }

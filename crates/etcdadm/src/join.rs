@@ -6,7 +6,6 @@
 use std::path::Path;
 
 use cli::Context;
-use host::{Local, Phase};
 
 use crate::arguments::{JoinArgs, JoinPhase};
 use crate::phases::{
@@ -15,12 +14,12 @@ use crate::phases::{
     WriteEtcdctl,
 };
 use crate::verbs::{
-    configure, member_result, print_member, say_what_is_not_measured, tool, with_machine,
+    AnyPhase, Walk, configure, known_as, print_made, say_what_is_not_measured, walked,
 };
-use crate::{Configuration, Error, Machine};
+use crate::{Configuration, Error};
 
 /// The phases, in order.
-pub(crate) fn phases<'a>(configuration: &Configuration) -> Vec<Box<dyn Phase<Machine<'a>> + '_>> {
+pub(crate) fn phases(configuration: &Configuration) -> Vec<AnyPhase<'_>> {
     let begin = Begin::Join;
     vec![
         Box::new(CheckHost {
@@ -71,33 +70,13 @@ pub(crate) fn run(context: &mut Context, root: &Path, args: &JoinArgs) -> Result
         .hint("name one: `etcdadm join https://ADDRESS:2379`"));
     }
     say_what_is_not_measured(context, member.dry_run);
-    let summary = with_machine(
-        context,
-        root,
-        &configuration,
-        member.dry_run,
-        |context, machine| {
-            let phases = phases(&configuration);
-            let phases: Vec<_> = phases.iter().map(AsRef::as_ref).collect();
-            let chosen = cli::select(
-                &phases,
-                &crate::verbs::known_as(only),
-                &crate::verbs::known_as(&member.skip_phases),
-            )?;
-            context.walk(
-                &tool(root),
-                "etcdadm join",
-                member.dry_run,
-                machine,
-                &chosen,
-            )
-        },
-    )?;
-    if member.dry_run || !only.is_empty() {
-        return crate::verbs::print_changes(context, &summary);
-    }
-    print_member(
-        context,
-        &member_result(&Local::new(root), &configuration, summary.changes.len())?,
-    )
+    let (only, skip) = (known_as(only), known_as(&member.skip_phases));
+    let walk = Walk {
+        goal: "etcdadm join",
+        dry_run: member.dry_run,
+        only: &only,
+        skip: &skip,
+    };
+    let summary = walked(context, root, &configuration, walk, &phases(&configuration))?;
+    print_made(context, root, &configuration, walk, &summary)
 }

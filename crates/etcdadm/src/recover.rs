@@ -10,9 +10,7 @@ use host::Local;
 
 use crate::arguments::RecoverArgs;
 use crate::phases::{KeepCapsule, RecoverSnapshot, Wanted, recovered_capsule};
-use crate::verbs::{
-    AnyPhase, member_result, print_changes, print_member, recorded_for, token, tool, with_machine,
-};
+use crate::verbs::{AnyPhase, Walk, print_changes, print_made, recorded_for, token, walked};
 use crate::{Configuration, Error, restore, snapshot};
 
 /// The phases that end with the capsule.
@@ -34,43 +32,28 @@ pub(crate) fn run(
 ) -> Result<(), cli::Error> {
     let configuration = recorded_for(root, token()?)?;
     let path = recovered_capsule(&configuration);
-    let (goal, dry_run) = ("etcdadm recover quorum", args.dry_run);
     let wanted = |sha256| Wanted {
         configuration: &configuration,
         snapshot: path.clone(),
         sha256,
         bump: true,
     };
-    let mut walk = |phases: Vec<AnyPhase<'_>>| {
-        with_machine(
-            context,
-            root,
-            &configuration,
-            dry_run,
-            |context, machine| {
-                let phases: Vec<_> = phases.iter().map(AsRef::as_ref).collect();
-                context.walk(&tool(root), goal, dry_run, machine, &phases)
-            },
-        )
-    };
-    if dry_run {
+    let walk = Walk::all("etcdadm recover quorum", args.dry_run);
+    let mut go = |phases: Vec<AnyPhase<'_>>| walked(context, root, &configuration, walk, &phases);
+    if walk.dry_run {
         let mut phases = first(&configuration, args.force);
         let wanted = wanted(String::new());
         phases.extend(second(&wanted));
-        let summary = walk(phases)?;
+        let summary = go(phases)?;
         return print_changes(context, &summary);
     }
-    let mut summary = walk(first(&configuration, args.force))?;
+    let mut summary = go(first(&configuration, args.force))?;
     let file = Local::new(root).path(&path);
     let (sha256, _) = capsule::peek(&mut snapshot::open(&file)?).map_err(Error::from)?;
     let wanted = wanted(sha256);
-    summary.changes.extend(walk(second(&wanted))?.changes);
+    summary.changes.extend(go(second(&wanted))?.changes);
     context.progress.note(
         "the other members must not come back with their old data: `etcdadm reset --skip-remove-member` on their hosts, then `etcdadm join`",
     );
-    let changes = summary.changes.len();
-    print_member(
-        context,
-        &member_result(&Local::new(root), &configuration, changes)?,
-    )
+    print_made(context, root, &configuration, walk, &summary)
 }

@@ -3,21 +3,20 @@
 use std::path::Path;
 
 use cli::Context;
-use host::Phase;
 
 use crate::arguments::ResetArgs;
 use crate::configuration::endpoint_url;
 use crate::phases::{CancelBackups, LeaveCluster, RemoveFiles, SetDataAside, StopMember};
-use crate::verbs::{recorded, tool, with_machine};
-use crate::{Configuration, Error, Machine};
+use crate::verbs::{AnyPhase, print_changes, recorded, walk};
+use crate::{Configuration, Error};
 
 /// The phases, in order.
-pub(crate) fn phases<'a>(
+pub(crate) fn phases(
     configuration: &Configuration,
     endpoints: Vec<String>,
     leave: bool,
-) -> Vec<Box<dyn Phase<Machine<'a>> + '_>> {
-    let mut phases: Vec<Box<dyn Phase<Machine<'a>> + '_>> = Vec::new();
+) -> Vec<AnyPhase<'_>> {
+    let mut phases: Vec<AnyPhase<'_>> = Vec::new();
     if leave {
         phases.push(Box::new(LeaveCluster::new(configuration, endpoints)));
     }
@@ -32,7 +31,7 @@ pub(crate) fn run(context: &mut Context, root: &Path, args: &ResetArgs) -> Resul
     let mut configuration = match recorded(root) {
         // Reset twice is reset once.
         Err(Error::NoMember) => {
-            return crate::verbs::print_changes(context, &host::Summary::default());
+            return print_changes(context, &host::Summary::default());
         }
         other => other?,
     };
@@ -50,16 +49,7 @@ pub(crate) fn run(context: &mut Context, root: &Path, args: &ResetArgs) -> Resul
         .iter()
         .map(|text| endpoint_url(text))
         .collect::<Result<Vec<_>, _>>()?;
-    let summary = with_machine(
-        context,
-        root,
-        &configuration,
-        args.dry_run,
-        |context, machine| {
-            let phases = phases(&configuration, endpoints, !args.skip_remove_member);
-            let phases: Vec<_> = phases.iter().map(AsRef::as_ref).collect();
-            context.walk(&tool(root), "etcdadm reset", args.dry_run, machine, &phases)
-        },
-    )?;
-    crate::verbs::print_changes(context, &summary)
+    let phases = phases(&configuration, endpoints, !args.skip_remove_member);
+    let goal = "etcdadm reset";
+    walk(context, root, &configuration, goal, args.dry_run, &phases)
 }

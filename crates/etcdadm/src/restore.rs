@@ -8,7 +8,6 @@
 use std::path::Path;
 
 use cli::Context;
-use host::Local;
 
 use crate::arguments::RestoreArgs;
 use crate::configuration::DEFAULT_VERSION;
@@ -17,10 +16,7 @@ use crate::phases::{
     MeasureDisk, PutInPlace, RecordMember, RestoreData, StartMember, Wanted, WriteConfiguration,
     WriteEtcdctl,
 };
-use crate::verbs::{
-    AnyPhase, configure, member_result, print_changes, print_member, say_what_is_not_measured,
-    tool, with_machine,
-};
+use crate::verbs::{AnyPhase, Walk, configure, print_made, say_what_is_not_measured, walked};
 use crate::{Error, snapshot};
 
 /// The phases, in order.
@@ -87,31 +83,17 @@ pub(crate) fn run(
         sha256,
         bump: !args.keep_revision,
     };
-    let dry_run = member.dry_run;
-    say_what_is_not_measured(context, dry_run);
-    let summary = with_machine(
-        context,
-        root,
-        &configuration,
-        dry_run,
-        |context, machine| {
-            let phases = phases(&wanted, args.force);
-            let phases: Vec<_> = phases.iter().map(AsRef::as_ref).collect();
-            let chosen = cli::select(&phases, &[], &member.skip_phases)?;
-            context.walk(&tool(root), "etcdadm restore", dry_run, machine, &chosen)
-        },
-    )?;
-    if dry_run {
-        return print_changes(context, &summary);
-    }
-    if summary.changes.is_empty() {
+    say_what_is_not_measured(context, member.dry_run);
+    let walk = Walk {
+        skip: &member.skip_phases,
+        ..Walk::all("etcdadm restore", member.dry_run)
+    };
+    let phases = phases(&wanted, args.force);
+    let summary = walked(context, root, &configuration, walk, &phases)?;
+    if summary.changes.is_empty() && !walk.dry_run {
         context
             .progress
             .note("this member was restored from this very snapshot already; to do it once more, `etcdadm reset` first");
     }
-    let changes = summary.changes.len();
-    print_member(
-        context,
-        &member_result(&Local::new(root), &configuration, changes)?,
-    )
+    print_made(context, root, &configuration, walk, &summary)
 }

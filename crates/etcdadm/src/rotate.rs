@@ -15,14 +15,14 @@ use etcd::{Client, Observe};
 use host::{Local, Summary};
 use serde::Serialize;
 
-use crate::arguments::{RotateArgs, RotateVerb};
+use crate::arguments::RotateVerb;
 use crate::authorities::{Authorities, Step, lagging};
 use crate::phases::{
     AdoptAuthority, AwaitHealth, CheckRotation, DropAuthority, ReissueCertificates, RemoveStaged,
     RestartMember, StageAuthority, TrustAuthority,
 };
 use crate::survey::Reach;
-use crate::verbs::{AnyPhase, reach, tool, with_machine};
+use crate::verbs::{AnyPhase, Walk, print_changes, reach, walked};
 use crate::{Configuration, Error};
 
 /// The phases of a step, in order.
@@ -79,33 +79,14 @@ pub(crate) fn run(
         RotateVerb::Finish(args) => (Step::Finish, args),
     };
     let reach = reach(configuration, &args.change.reach)?;
-    let summary = walk(context, root, &reach, step, args)?;
-    if args.change.dry_run {
-        return crate::verbs::print_changes(context, &summary);
+    let walk = Walk::all(step.verb(), args.change.dry_run);
+    let phases = phases(&reach, step, args.interrupt);
+    let summary = walked(context, root, configuration, walk, &phases)?;
+    if walk.dry_run {
+        return print_changes(context, &summary);
     }
     let rotated = look(root, &reach, step, summary)?;
     context.print(&rotated, text)
-}
-
-fn walk(
-    context: &mut Context,
-    root: &Path,
-    reach: &Reach<'_>,
-    step: Step,
-    args: &RotateArgs,
-) -> Result<Summary, cli::Error> {
-    let dry_run = args.change.dry_run;
-    with_machine(
-        context,
-        root,
-        reach.configuration,
-        dry_run,
-        |context, machine| {
-            let phases = phases(reach, step, args.interrupt);
-            let phases: Vec<_> = phases.iter().map(AsRef::as_ref).collect();
-            context.walk(&tool(root), step.verb(), dry_run, machine, &phases)
-        },
-    )
 }
 
 /// Who is still to take this step.

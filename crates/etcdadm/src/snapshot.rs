@@ -12,7 +12,7 @@ use host::{Change, Host, Local, Pending};
 
 use crate::arguments::{SnapshotSaveArgs, SnapshotVerb, SnapshotVerifyArgs};
 use crate::phases::{Keep, PruneSnapshots, SaveSnapshot, snapshot_name};
-use crate::verbs::{AnyPhase, print_changes, reach, recorded, tool, with_machine};
+use crate::verbs::{AnyPhase, Walk, print_changes, reach, recorded, tool, walked};
 use crate::verify::{Programs, Proven, prove};
 use crate::{Configuration, Error, paths};
 use capsule::{CapsuleError, Checked, Metadata};
@@ -49,19 +49,10 @@ fn save(context: &mut Context, root: &Path, args: &SnapshotSaveArgs) -> Result<(
                 .hint("name a folder that is there: `etcdadm snapshot save /var/backups/etcd`"),
         );
     }
-    let (goal, dry_run) = ("etcdadm snapshot save", args.change.dry_run);
-    let summary = with_machine(
-        context,
-        root,
-        &configuration,
-        dry_run,
-        |context, machine| {
-            let phases: Vec<_> = phases.iter().map(AsRef::as_ref).collect();
-            context.walk(&tool(root), goal, dry_run, machine, &phases)
-        },
-    )?;
+    let walk = Walk::all("etcdadm snapshot save", args.change.dry_run);
+    let summary = walked(context, root, &configuration, walk, &phases)?;
     // Standard output is the snapshot's.
-    if stdout && !dry_run {
+    if stdout && !walk.dry_run {
         return Ok(());
     }
     print_changes(context, &summary)

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use api::Version;
 use etcd::{Credentials, Member, MemberStatus, Membership, Observe};
 
 use crate::{Configuration, Error, View};
@@ -84,6 +85,11 @@ impl Seen {
         self.member.id
     }
 
+    /// The release that it runs, where it answers.
+    pub(crate) fn version(&self) -> Option<Version> {
+        self.status.as_ref()?.version.parse().ok()
+    }
+
     pub(crate) fn url(&self) -> String {
         self.member.client_urls.first().cloned().unwrap_or_default()
     }
@@ -129,6 +135,52 @@ impl fmt::Display for Quorum {
 }
 
 impl Survey {
+    /// The id of this host's member; 0, which no member has, where it is none.
+    pub(crate) fn own(&self, configuration: &Configuration) -> u64 {
+        let own = self.list.at_peer_url(&configuration.peer_url());
+        own.map_or(0, |member| member.id)
+    }
+
+    /// Refuses where a member other than this one does not serve.
+    pub(crate) fn others_serve(&self, own: u64) -> Result<(), Error> {
+        match self.members.iter().find(|m| m.id() != own && !m.serves) {
+            None => Ok(()),
+            Some(sick) => Err(Error::OtherSick {
+                member: sick.member.to_string(),
+                why: sick.error.clone().unwrap_or_default(),
+            }),
+        }
+    }
+
+    /// The release that each member runs, where all others serve. This host's own is left out where it was cut off between
+    /// stop and start: it is to be started.
+    pub(crate) fn releases(&self, own: u64) -> Result<Vec<(&Seen, Version)>, Error> {
+        self.others_serve(own)?;
+        let mut releases = Vec::new();
+        for member in &self.members {
+            match member.version() {
+                Some(version) => releases.push((member, version)),
+                None if member.id() == own => {}
+                None => {
+                    return Err(Error::OtherSick {
+                        member: member.member.to_string(),
+                        why: "it does not say which release it runs".to_owned(),
+                    });
+                }
+            }
+        }
+        Ok(releases)
+    }
+
+    /// Refuses where too few would serve while this member is restarted.
+    pub(crate) fn survives_restart(&self, own: u64) -> Result<(), Error> {
+        let (serving, needed) = (self.quorum_without(own).serving, self.quorum().needed());
+        if serving < needed {
+            return Err(Error::Interrupts { serving, needed });
+        }
+        Ok(())
+    }
+
     pub(crate) fn voters(&self) -> impl Iterator<Item = &Seen> {
         self.members.iter().filter(|seen| !seen.member.learner)
     }

@@ -14,9 +14,7 @@ use crate::phases::{
     InstallBinaries, RecordMember, SaveSnapshot, UpgradeMember, WriteConfiguration, WriteEtcdctl,
 };
 use crate::survey::Reach;
-use crate::verbs::{
-    AnyPhase, member_result, print_changes, print_member, reach, recorded, tool, with_machine,
-};
+use crate::verbs::{AnyPhase, Walk, print_made, reach, recorded, walked};
 use crate::{Configuration, paths};
 
 /// Which way.
@@ -88,22 +86,7 @@ pub(crate) fn run(
         Way::Up => "etcdadm upgrade",
         Way::Down => "etcdadm downgrade",
     };
-    let dry_run = args.change.dry_run;
-    let summary = with_machine(
-        context,
-        root,
-        &configuration,
-        dry_run,
-        |context, machine| {
-            let phases: Vec<_> = phases.iter().map(AsRef::as_ref).collect();
-            context.walk(&tool(root), goal, dry_run, machine, &phases)
-        },
-    )?;
-    if dry_run {
-        return print_changes(context, &summary);
-    }
-    print_member(
-        context,
-        &member_result(&seen, &configuration, summary.changes.len())?,
-    )
+    let walk = Walk::all(goal, args.change.dry_run);
+    let summary = walked(context, root, &configuration, walk, &phases)?;
+    print_made(context, root, &configuration, walk, &summary)
 }

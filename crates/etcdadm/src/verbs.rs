@@ -11,7 +11,7 @@ use api::{Documents, EtcdConfiguration, ExpectedMember, MemberResult};
 use clap::CommandFactory;
 use cli::{Context, Tool};
 use etcd::{Client, Cluster, Observe, Picture};
-use host::{Host, Inspect, Local, Overlay, Phase};
+use host::{Host, Inspect, Local, Overlay, Phase, Summary};
 
 use crate::arguments::{Arguments, MemberArgs, ReachArgs, RecoverVerb, Verb};
 use crate::configuration::endpoint_url;
@@ -53,7 +53,7 @@ pub(crate) fn run(context: &mut Context, arguments: &Arguments) -> Result<(), cl
 /// The command line, with the phases in the help of the verbs that walk them.
 pub(crate) fn command() -> clap::Command {
     let nobody = Configuration::nobody();
-    let help = |phases: Vec<Box<dyn Phase<Machine<'static>> + '_>>| {
+    let help = |phases: Vec<AnyPhase<'_>>| {
         let phases: Vec<_> = phases.iter().map(AsRef::as_ref).collect();
         format!("Phases, in this order:\n{}", cli::list_phases(&phases))
     };
@@ -138,6 +138,47 @@ pub(crate) fn reach<'c>(
     })
 }
 
+/// How a verb's phases are walked.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Walk<'a> {
+    /// The verb, as it is typed.
+    pub(crate) goal: &'a str,
+    pub(crate) dry_run: bool,
+    /// Phases by name; all where none is named.
+    pub(crate) only: &'a [String],
+    /// Phases to leave out, by name.
+    pub(crate) skip: &'a [String],
+}
+
+impl<'a> Walk<'a> {
+    /// All phases.
+    pub(crate) fn all(goal: &'a str, dry_run: bool) -> Self {
+        let (only, skip) = (&[], &[]);
+        Self {
+            goal,
+            dry_run,
+            only,
+            skip,
+        }
+    }
+}
+
+/// Walks phases on this host, or on a picture of it.
+pub(crate) fn walked(
+    context: &mut Context,
+    root: &Path,
+    configuration: &Configuration,
+    walk: Walk<'_>,
+    phases: &[AnyPhase<'_>],
+) -> Result<Summary, cli::Error> {
+    let Walk { goal, dry_run, .. } = walk;
+    with_machine(context, root, configuration, dry_run, |context, machine| {
+        let phases: Vec<_> = phases.iter().map(AsRef::as_ref).collect();
+        let chosen = cli::select(&phases, walk.only, walk.skip)?;
+        context.walk(&tool(root), goal, dry_run, machine, &chosen)
+    })
+}
+
 /// Walks a verb's phases on this host and prints what was changed.
 pub(crate) fn walk(
     context: &mut Context,
@@ -147,11 +188,24 @@ pub(crate) fn walk(
     dry_run: bool,
     phases: &[AnyPhase<'_>],
 ) -> Result<(), cli::Error> {
-    let summary = with_machine(context, root, configuration, dry_run, |context, machine| {
-        let phases: Vec<_> = phases.iter().map(AsRef::as_ref).collect();
-        context.walk(&tool(root), goal, dry_run, machine, &phases)
-    })?;
+    let walk = Walk::all(goal, dry_run);
+    let summary = walked(context, root, configuration, walk, phases)?;
     print_changes(context, &summary)
+}
+
+/// What came of a walk that makes a member: the member; its changes where it was a rehearsal, or a part of it.
+pub(crate) fn print_made(
+    context: &Context,
+    root: &Path,
+    configuration: &Configuration,
+    walk: Walk<'_>,
+    summary: &Summary,
+) -> Result<(), cli::Error> {
+    if walk.dry_run || !walk.only.is_empty() {
+        return print_changes(context, summary);
+    }
+    let member = member_result(&Local::new(root), configuration, summary.changes.len())?;
+    print_member(context, &member)
 }
 
 /// What init and join are to make of this host: document, then record, then defaults; flags win.
@@ -308,7 +362,7 @@ pub(crate) fn known_as(names: &[String]) -> Vec<String> {
 }
 
 /// What a run changed, or would change.
-pub(crate) fn print_changes(context: &Context, summary: &host::Summary) -> Result<(), cli::Error> {
+pub(crate) fn print_changes(context: &Context, summary: &Summary) -> Result<(), cli::Error> {
     context.print(summary, |summary| match summary.changes.len() {
         0 => "nothing to change\n".to_owned(),
         _ => summary

@@ -6,7 +6,7 @@ use host::Phase;
 use crate::authorities::{Authorities, Lag, Step, lagging};
 use crate::phases::ReissueCertificates;
 use crate::phases::restart_member::runs_right;
-use crate::survey::{Reach, Survey};
+use crate::survey::Reach;
 use crate::{Change, Error, Machine, View};
 
 /// Checks the cluster.
@@ -34,8 +34,7 @@ impl<'a> Phase<Machine<'a>> for CheckRotation<'_> {
             return Ok(Vec::new());
         }
         let survey = self.reach.survey(seen)?;
-        let own = survey.list.at_peer_url(&configuration.peer_url());
-        let own = own.map_or(0, |member| member.id);
+        let own = survey.own(configuration);
         survey.others_serve(own)?;
         let before = match self.step {
             Step::Trust => None,
@@ -81,27 +80,5 @@ impl CheckRotation<'_> {
             Step::Finish => authorities.trusted.len() == 1 && authorities.trusts_next(),
         };
         Ok(!written || runs_right(seen, configuration)? != Some(true))
-    }
-}
-
-impl Survey {
-    /// Refuses where a member other than this one does not serve.
-    pub(crate) fn others_serve(&self, own: u64) -> Result<(), Error> {
-        match self.members.iter().find(|m| m.id() != own && !m.serves) {
-            None => Ok(()),
-            Some(sick) => Err(Error::OtherSick {
-                member: sick.member.to_string(),
-                why: sick.error.clone().unwrap_or_default(),
-            }),
-        }
-    }
-
-    /// Refuses where too few would serve while this member is restarted.
-    pub(crate) fn survives_restart(&self, own: u64) -> Result<(), Error> {
-        let (serving, needed) = (self.quorum_without(own).serving, self.quorum().needed());
-        if serving < needed {
-            return Err(Error::Interrupts { serving, needed });
-        }
-        Ok(())
     }
 }

@@ -3,7 +3,7 @@
 use api::Version;
 use host::Phase;
 
-use crate::survey::{Reach, Seen, Survey};
+use crate::survey::Reach;
 use crate::{Change, Error, Machine, View};
 
 /// Before this release, 3.5 keeps two member lists that may differ, and 3.6 believes the other one: members that were
@@ -31,22 +31,9 @@ impl<'a> Phase<Machine<'a>> for CheckUpgrade<'_> {
         let wanted = configuration.version;
         let no = |text: String| Err(Error::NoUpgrade(text));
         let survey = self.reach.survey(seen)?;
-        let own = survey.list.at_peer_url(&configuration.peer_url());
-        let own = own.map_or(0, |member| member.id);
-        for member in &survey.members {
+        let own = survey.own(configuration);
+        for (member, running) in survey.releases(own)? {
             let name = &member.member;
-            let Some(running) = version(member) else {
-                if member.id() == own {
-                    // Cut off between stop and start: it is to be started.
-                    continue;
-                }
-                let why = member.error.clone().unwrap_or_default();
-                return no(format!("{name} does not serve: {why}"));
-            };
-            if member.id() != own && !member.serves {
-                let why = member.error.clone().unwrap_or_default();
-                return no(format!("{name} does not serve: {why}"));
-            }
             let distance = i64::from(wanted.minor) - i64::from(running.minor);
             if running.major != wanted.major || !(-1..=1).contains(&distance) {
                 return no(format!(
@@ -71,29 +58,14 @@ impl<'a> Phase<Machine<'a>> for CheckUpgrade<'_> {
                 ));
             }
         }
-        self.quorum(&survey, own)?;
-        Ok(Vec::new())
-    }
-}
-
-impl CheckUpgrade<'_> {
-    fn quorum(&self, survey: &Survey, own: u64) -> Result<(), Error> {
-        let (left, needed) = (survey.quorum_without(own), survey.quorum().needed());
         let restarts = survey
             .members
             .iter()
             .find(|member| member.id() == own)
-            .is_some_and(|member| version(member) != Some(self.reach.configuration.version));
-        if restarts && left.serving < needed && !self.interrupt {
-            return Err(Error::NoUpgrade(format!(
-                "while this member is restarted, {} of the {needed} voters that are needed would serve",
-                left.serving
-            )));
+            .is_some_and(|own| own.version() != Some(wanted));
+        if restarts && !self.interrupt {
+            survey.survives_restart(own)?;
         }
-        Ok(())
+        Ok(Vec::new())
     }
-}
-
-fn version(member: &Seen) -> Option<Version> {
-    member.status.as_ref()?.version.parse().ok()
 }

@@ -31,15 +31,9 @@ impl<'a> Phase<Machine<'a>> for CheckDowngrade<'_> {
         let wanted = configuration.version;
         let no = |text: String| Err(Error::NoUpgrade(text));
         let survey = self.reach.survey(seen)?;
-        let own = survey.list.at_peer_url(&configuration.peer_url());
-        let own = own.map_or(0, |member| member.id);
-        survey.others_serve(own)?;
-        for member in &survey.members {
-            let (name, running) = (&member.member, version(member));
-            let Some(running) = running else {
-                // This host's own was cut off between stop and start: it is to be started.
-                continue;
-            };
+        let own = survey.own(configuration);
+        for (member, running) in survey.releases(own)? {
+            let name = &member.member;
             let distance = i64::from(running.minor) - i64::from(wanted.minor);
             if running.major != wanted.major || !(0..=1).contains(&distance) {
                 return no(format!(
@@ -58,7 +52,7 @@ impl<'a> Phase<Machine<'a>> for CheckDowngrade<'_> {
             }
         }
         let restarts = survey.members.iter().find(|member| member.id() == own);
-        if restarts.is_none_or(|own| version(own) != Some(wanted)) && !self.interrupt {
+        if restarts.is_none_or(|own| own.version() != Some(wanted)) && !self.interrupt {
             survey.survives_restart(own)?;
         }
         Ok(Vec::new())
@@ -103,8 +97,4 @@ impl<'a> Phase<Machine<'a>> for EnableDowngrade<'_> {
             .into(),
         ])
     }
-}
-
-fn version(member: &Seen) -> Option<Version> {
-    member.status.as_ref()?.version.parse().ok()
 }

@@ -152,6 +152,12 @@ impl Endpoint {
         }
         .to_string()
     }
+
+    /// `https://HOST:PORT` of the API server.
+    #[must_use]
+    pub fn api_url(&self) -> String {
+        format!("https://{}", self.with_api_port())
+    }
 }
 
 impl fmt::Display for Endpoint {

@@ -29,7 +29,7 @@ pub use documents::{DocumentError, Documents, Foreign, Metadata};
 pub use etcd::{Endpoint, EtcdConfiguration, ExpectedMember};
 pub use merge::merge;
 pub use node::{Cni, NodeConfiguration, NodeEtcd, NodeVip};
-pub use result::{Check, MemberResult, NodeFacts, NodeResult, Verdict};
+pub use result::{Check, KvHash, MemberResult, NodeFacts, NodeResult, Verdict};
 pub use secret::{Credentials, Secret};
 pub use version::{Version, VersionError};
 

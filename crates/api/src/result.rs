@@ -54,6 +54,19 @@ pub struct MemberResult {
     pub changes: usize,
 }
 
+/// A digest over all keys and their history that one etcd member has, up to a revision (`HashKV` of its
+/// maintenance API).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct KvHash {
+    /// The digest.
+    pub hash: u32,
+    /// Up to this revision.
+    pub revision: i64,
+    /// What is older than this revision had been compacted.
+    pub compact_revision: i64,
+}
+
 /// What `nodeadm init` and `join` print.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -21,6 +21,7 @@
 
 use std::io::{self, Read, Write};
 
+use api::KvHash;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -125,18 +126,6 @@ pub struct MemberOf {
     pub peer_urls: Vec<String>,
     /// Where clients reached it.
     pub client_urls: Vec<String>,
-}
-
-/// A digest over all keys and their history, as etcd's maintenance API gives it (`HashKV`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct KvHash {
-    /// The digest.
-    pub hash: u32,
-    /// Up to this revision.
-    pub revision: i64,
-    /// What is older than this revision had been compacted.
-    pub compact_revision: i64,
 }
 
 /// A snapshot that was checked: size and digest.

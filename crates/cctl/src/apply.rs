@@ -58,10 +58,7 @@ pub(crate) fn with_goal(
     let (_, steps) = make_so(context, settings, goal, open)?;
     let result = Applied {
         cluster: &goal.configuration.metadata.name,
-        endpoint: format!(
-            "https://{}",
-            goal.configuration.control_plane_endpoint.with_api_port()
-        ),
+        endpoint: goal.configuration.control_plane_endpoint.api_url(),
         machines: goal.configuration.machines.len(),
         steps,
     };

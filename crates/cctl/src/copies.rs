@@ -12,13 +12,18 @@ use state::{Identity, Open, State};
 
 use crate::Error;
 use crate::arguments::{StatePull, StateVerb};
-use crate::fleet::{Fleet, Remote, on_all, target};
+use crate::error::Failure;
+use crate::fleet::{FOLDER, Fleet, Remote, on_all, target};
 use crate::put::{self, Place};
 use crate::settings::{Settings, read_text};
 
-/// Where a control plane keeps it.
-const COPY: &str = "/var/lib/cctl/state.yaml";
+/// Its name there.
+const COPY: &str = "state.yaml";
 const LIMIT: Duration = Duration::from_secs(30);
+
+fn path() -> String {
+    format!("{FOLDER}/{COPY}")
+}
 
 /// Leaves a copy on every control plane that is connected. A newer one is not overwritten. What hinders is told, and hinders
 /// nothing else: the state itself is written.
@@ -63,7 +68,7 @@ fn leave(remote: &Remote, state: &State, text: &str) -> Result<(), Error> {
         )));
     }
     let place = Place {
-        path: COPY,
+        path: &path(),
         folder_mode: "0700",
         mode: "0600",
     };
@@ -82,7 +87,7 @@ fn generation(text: &str) -> Option<(String, u64)> {
 
 /// The copy that a host has.
 fn fetch(remote: &Remote) -> Result<Option<String>, Error> {
-    let call = Call::new("/bin/cat", ["--", COPY]).within(LIMIT);
+    let call = Call::new("/bin/cat", ["--", &path()]).within(LIMIT);
     let output = remote
         .connection
         .run(&call, &mut std::io::empty(), &mut |_| {})?;
@@ -96,7 +101,7 @@ fn fetch(remote: &Remote) -> Result<Option<String>, Error> {
 /// # Errors
 /// The host's.
 pub(crate) fn remove(remote: &Remote) -> Result<(), Error> {
-    let words = ["-rf", "--", "/var/lib/cctl"];
+    let words = ["-rf", "--", FOLDER];
     remote
         .connection
         .ask(&Call::new("/bin/rm", words).within(LIMIT))?;
@@ -247,11 +252,7 @@ fn ask(
             Ok(None) => context
                 .progress
                 .note(&format!("{} has no copy", target.address)),
-            Err(error) => failures.push(crate::error::Failure {
-                host: target.address.clone(),
-                step: String::new(),
-                error: Box::new(error),
-            }),
+            Err(error) => failures.push(Failure::on(&target.address, error)),
         }
     }
     if found.is_empty() && !failures.is_empty() {
@@ -281,7 +282,7 @@ fn copy_of(
     let Some(text) = fetch(&remote)? else {
         return Ok(None);
     };
-    let named = format!("{}:{COPY}", target.address);
+    let named = format!("{}:{}", target.address, path());
     let state = state::check(Path::new(&named), &text, identity)?;
     let signer = state.vouching.signer.clone().unwrap_or_default();
     let is_named = args

@@ -208,6 +208,17 @@ pub struct Failure {
     pub error: Box<Error>,
 }
 
+impl Failure {
+    /// Of a host, outside any plan.
+    pub(crate) fn on(host: &str, error: Error) -> Self {
+        Self {
+            host: host.to_owned(),
+            step: String::new(),
+            error: Box::new(error),
+        }
+    }
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if !self.step.is_empty() {

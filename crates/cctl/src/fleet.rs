@@ -14,6 +14,9 @@ use crate::settings::Settings;
 /// Where node tools lie on hosts, by digest.
 pub(crate) const BIN: &str = "/var/cache/klusterkit/bin";
 
+/// What cctl keeps on hosts, for root alone: a copy of the state, a recovery's snapshot.
+pub(crate) const FOLDER: &str = "/var/lib/cctl";
+
 /// Digests of the node tools of one architecture, by name.
 pub(crate) type ToolDigests = BTreeMap<String, Digest>;
 
@@ -97,11 +100,7 @@ pub(crate) fn on_all<T: Sync, R: Send>(
     for (item, result) in items.iter().zip(results) {
         match result {
             Ok(value) => done.push(value),
-            Err(error) => failures.push(Failure {
-                host: name(item),
-                step: String::new(),
-                error: Box::new(error),
-            }),
+            Err(error) => failures.push(Failure::on(&name(item), error)),
         }
     }
     match failures.len() {

@@ -65,12 +65,12 @@ fn cluster(context: &Context, state: &State) -> Result<(), cli::Error> {
         return context.print(&objects, |_| String::new());
     }
     let mut text = format!(
-        "cluster      {}\nid           {}\nKubernetes   {}\netcd         {}\nendpoint     https://{}\nmachines     {} masters, {} nodes\nstate        generation {}\n",
+        "cluster      {}\nid           {}\nKubernetes   {}\netcd         {}\nendpoint     {}\nmachines     {} masters, {} nodes\nstate        generation {}\n",
         configuration.metadata.name,
         state.cluster_id,
         configuration.kubernetes.version,
         configuration.etcd.version,
-        configuration.control_plane_endpoint.with_api_port(),
+        configuration.control_plane_endpoint.api_url(),
         configuration.masters().count(),
         configuration.nodes().count(),
         state.generation,

@@ -40,7 +40,7 @@ pub(crate) fn admin(
         "apiVersion": "v1",
         "kind": "Config",
         "clusters": [{"name": name, "cluster": {
-            "server": format!("https://{}", configuration.control_plane_endpoint.with_api_port()),
+            "server": configuration.control_plane_endpoint.api_url(),
             "certificate-authority-data": BASE64_STANDARD.encode(ca),
         }}],
         "users": [{"name": USER, "user": {

@@ -71,15 +71,12 @@ pub(crate) fn run(
     if !open.state.etcd_cluster_ids.contains(id) {
         open.state.etcd_cluster_ids.push(id.clone());
     }
+    session::note_seen(&mut open.state, &goal, &looked, settings)?;
     open.save().map_err(Error::from)?;
-    let mut open = session::note(&looked, &goal, open, settings)?;
     apply::carry_out(context, &goal, &looked, &plan, &mut open, Some(&snapshot))?;
     let result = Recovered {
         cluster: &goal.configuration.metadata.name,
-        endpoint: format!(
-            "https://{}",
-            goal.configuration.control_plane_endpoint.with_api_port()
-        ),
+        endpoint: goal.configuration.control_plane_endpoint.api_url(),
         taken_at: &recovery.taken_at,
         steps: plan.steps.len(),
     };

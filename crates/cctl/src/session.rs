@@ -205,11 +205,7 @@ pub(crate) fn visit(
                 fleet.insert(address.clone(), remote);
                 seen.insert(address, own);
             }
-            Err(error) => failures.push(Failure {
-                host: address,
-                step: String::new(),
-                error: Box::new(error),
-            }),
+            Err(error) => failures.push(Failure::on(&address, error)),
         }
     }
     if depth == Look::All {
@@ -295,24 +291,6 @@ pub(crate) fn remember(
     Ok(open)
 }
 
-/// Writes down what was seen.
-///
-/// # Errors
-/// When it cannot be written.
-pub(crate) fn note(
-    looked: &Looked,
-    goal: &Goal,
-    mut open: Open,
-    settings: &Settings,
-) -> Result<Open, Error> {
-    let before = open.state.clone();
-    note_seen(&mut open.state, goal, looked, settings)?;
-    if open.state != before {
-        open.save()?;
-    }
-    Ok(open)
-}
-
 /// Refuses to touch a cluster whose recovery is not finished.
 ///
 /// # Errors
@@ -363,7 +341,10 @@ fn new_cluster(goal: &Goal) -> Result<(State, Secrets), Error> {
 }
 
 /// What was seen of the hosts, as far as it is to be remembered: their keys above all.
-fn note_seen(
+///
+/// # Errors
+/// When the keys that were met cannot be read.
+pub(crate) fn note_seen(
     state: &mut State,
     goal: &Goal,
     looked: &Looked,

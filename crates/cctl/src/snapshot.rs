@@ -14,6 +14,7 @@ use state::{Identity, Recipient, State};
 
 use crate::Error;
 use crate::arguments::{ApplyArgs, Snapshot as Verb, SnapshotEtcd};
+use crate::error::Failure;
 use crate::fleet::Remote;
 use crate::session::{self, Look};
 use crate::settings::Settings;
@@ -61,11 +62,7 @@ pub(crate) fn run(
         match take(context, remote, &state, args) {
             Ok(taken) => return print(context, &taken),
             // Its own cluster may be whole on the others' side.
-            Err(error @ Error::Tool { .. }) => refused.push(crate::error::Failure {
-                host: remote.label.clone(),
-                step: String::new(),
-                error: Box::new(error),
-            }),
+            Err(error @ Error::Tool { .. }) => refused.push(Failure::on(&remote.label, error)),
             Err(error) => return Err(error.into()),
         }
     }

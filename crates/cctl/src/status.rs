@@ -94,10 +94,7 @@ pub(crate) fn run(context: &mut Context, settings: &Settings) -> Result<(), cli:
         .is_none_or(|status: &EtcdStatus| status.members.iter().all(|member| member.healthy));
     let status = Status {
         cluster: goal.configuration.metadata.name.clone(),
-        endpoint: format!(
-            "https://{}",
-            goal.configuration.control_plane_endpoint.with_api_port()
-        ),
+        endpoint: goal.configuration.control_plane_endpoint.api_url(),
         healthy: etcd_well
             && machines.iter().all(well)
             && session::not_recovering(Some(&state)).is_ok(),

@@ -80,6 +80,28 @@ impl ToolCall<'_> {
             .collect();
         format!("{} {}", self.tool, verb.join(" "))
     }
+
+    /// As it is run on this host.
+    fn on(&self, remote: &Remote) -> Call {
+        let args = self.args.iter().copied().chain(["--output", "json"]);
+        Call::new(remote.tool(self.tool), args).within(self.limit)
+    }
+}
+
+/// Why a tool failed, as far as it says so: what happened, outermost first, and what to do.
+type Why = (Vec<String>, Vec<String>);
+
+/// Listens to a tool's progress: its failure is kept, all else is passed on.
+fn listening<'a>(
+    why: &'a mut Why,
+    hear: &'a mut (dyn FnMut(Event) + Send),
+) -> impl FnMut(&str) + Send + 'a {
+    |line| match serde_json::from_str(line) {
+        Ok(Event::Error { causes, hints }) => *why = (causes, hints),
+        Ok(event) => hear(event),
+        // What is no event of ours: a crash, a warning of the loader's.
+        Err(_) => {}
+    }
 }
 
 /// Runs a node tool and reads its result.
@@ -106,34 +128,24 @@ pub(crate) fn run_raw<'i>(
     input: &mut dyn FnMut() -> Box<dyn Read + Send + 'i>,
     hear: &mut (dyn FnMut(Event) + Send),
 ) -> Result<Vec<u8>, Error> {
-    let args = call.args.iter().copied().chain(["--output", "json"]);
-    let ssh_call = Call::new(remote.tool(call.tool), args).within(call.limit);
+    let ssh_call = call.on(remote);
     let deadline = Instant::now() + HELD_LIMIT;
     let mut told = false;
     loop {
-        let (mut causes, mut hints) = (Vec::new(), Vec::new());
-        let mut listen = |line: &str| match serde_json::from_str(line) {
-            Ok(Event::Error {
-                causes: c,
-                hints: h,
-            }) => (causes, hints) = (c, h),
-            Ok(event) => hear(event),
-            // What is no event of ours: a crash, a warning of the loader's.
-            Err(_) => {}
-        };
+        let mut why = Why::default();
         let output = remote
             .connection
-            .run(&ssh_call, &mut *input(), &mut listen)
+            .run(&ssh_call, &mut *input(), &mut listening(&mut why, hear))
             .map_err(|error| Error::of_call(error, call.words()))?;
         if output.success() {
             return Ok(output.stdout);
         }
-        if is_held(&causes) && Instant::now() < deadline {
+        if is_held(&why.0) && Instant::now() < deadline {
             if !told {
                 hear(Event::Note {
                     note: format!(
                         "waiting for a run that still goes on there: {}",
-                        causes.last().cloned().unwrap_or_default()
+                        why.0.last().cloned().unwrap_or_default()
                     ),
                 });
                 told = true;
@@ -141,7 +153,7 @@ pub(crate) fn run_raw<'i>(
             std::thread::sleep(Duration::from_millis(300));
             continue;
         }
-        return Err(failed(remote, call, &output, (causes, hints)));
+        return Err(failed(remote, call, &output, why));
     }
 }
 
@@ -155,22 +167,21 @@ pub(crate) fn pull(
     to: &mut (dyn Write + Send),
     hear: &mut (dyn FnMut(Event) + Send),
 ) -> Result<(), Error> {
-    let args = call.args.iter().copied().chain(["--output", "json"]);
-    let ssh_call = Call::new(remote.tool(call.tool), args).within(call.limit);
-    let mut told = (Vec::new(), Vec::new());
-    let mut listen = |line: &str| match serde_json::from_str(line) {
-        Ok(Event::Error { causes, hints }) => told = (causes, hints),
-        Ok(event) => hear(event),
-        Err(_) => {}
-    };
+    let ssh_call = call.on(remote);
+    let mut why = Why::default();
     let output = remote
         .connection
-        .stream(&ssh_call, &mut call.input.as_bytes(), to, &mut listen)
+        .stream(
+            &ssh_call,
+            &mut call.input.as_bytes(),
+            to,
+            &mut listening(&mut why, hear),
+        )
         .map_err(|error| Error::of_call(error, call.words()))?;
     if output.success() {
         return Ok(());
     }
-    Err(failed(remote, call, &output, told))
+    Err(failed(remote, call, &output, why))
 }
 
 /// Runs a node tool that prints its result also when it then fails.
@@ -181,18 +192,15 @@ pub(crate) fn run_lenient<T: DeserializeOwned>(
     remote: &Remote,
     call: &ToolCall<'_>,
 ) -> Result<T, Error> {
-    let args = call.args.iter().copied().chain(["--output", "json"]);
-    let ssh_call = Call::new(remote.tool(call.tool), args).within(call.limit);
-    let mut told = (Vec::new(), Vec::new());
-    let output = remote
-        .connection
-        .run(&ssh_call, &mut call.input.as_bytes(), &mut |line| {
-            if let Ok(Event::Error { causes, hints }) = serde_json::from_str(line) {
-                told = (causes, hints);
-            }
-        })?;
+    let ssh_call = call.on(remote);
+    let mut why = Why::default();
+    let output = remote.connection.run(
+        &ssh_call,
+        &mut call.input.as_bytes(),
+        &mut listening(&mut why, &mut |_| {}),
+    )?;
     if output.stdout.is_empty() && !output.success() {
-        return Err(failed(remote, call, &output, told));
+        return Err(failed(remote, call, &output, why));
     }
     serde_json::from_slice(&output.stdout).map_err(|error| Error::Output {
         host: remote.label.clone(),
@@ -206,7 +214,7 @@ fn failed(
     remote: &Remote,
     call: &ToolCall<'_>,
     output: &host::Output,
-    (mut causes, hints): (Vec<String>, Vec<String>),
+    (mut causes, hints): Why,
 ) -> Error {
     if causes.is_empty() {
         causes.push(match output.stderr.lines().last() {

@@ -21,12 +21,11 @@ mod probe;
 mod retry;
 pub mod settings;
 
+pub use api::KvHash;
 pub use change::{Change, Waits};
 pub use client::Client;
 pub use error::Error;
-pub use model::{
-    Alarm, AlarmKind, Credentials, Keys, KvHash, Member, MemberStatus, Membership, hex_id,
-};
+pub use model::{Alarm, AlarmKind, Credentials, Keys, Member, MemberStatus, Membership, hex_id};
 pub use picture::Picture;
 pub use probe::Probe;
 pub use settings::{Feature, Settings, environment};

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use pki::Secret;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 /// What a client shows and trusts: PEM texts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -157,18 +157,6 @@ pub struct Alarm {
     pub member: u64,
     /// What it complains of.
     pub kind: AlarmKind,
-}
-
-/// A digest over all keys and their history that one member has, up to a revision.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct KvHash {
-    /// The digest.
-    pub hash: u32,
-    /// Up to this revision.
-    pub revision: i64,
-    /// What is older than this revision had been compacted.
-    pub compact_revision: i64,
 }
 
 /// All keys of a member, in one line: how many, and what they are and when they were written.

@@ -130,7 +130,7 @@ impl Save {
             etcd_version: status.version.clone(),
             storage_version: status.storage_version.clone(),
             members: list.members.iter().map(member_of).collect(),
-            hash: kv_hash(hash),
+            hash,
             keys,
             size: checked.size,
             sha256: checked.sha256.clone(),
@@ -144,15 +144,6 @@ fn member_of(member: &etcd::Member) -> MemberOf {
         name: member.name.clone(),
         peer_urls: member.peer_urls.clone(),
         client_urls: member.client_urls.clone(),
-    }
-}
-
-/// A digest as a capsule says it.
-pub(crate) fn kv_hash(hash: etcd::KvHash) -> capsule::KvHash {
-    capsule::KvHash {
-        hash: hash.hash,
-        revision: hash.revision,
-        compact_revision: hash.compact_revision,
     }
 }
 

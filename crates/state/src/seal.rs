@@ -21,15 +21,10 @@ pub(crate) fn seal(
         what: what.to_string(),
     };
     let plain = serde_json::to_vec(secrets).expect("plain data becomes JSON");
-    let recipients: Vec<_> = recipients.iter().map(Recipient::to_age).collect();
-    let encryptor = age::Encryptor::with_recipients(
-        recipients.iter().map(|r| r.as_ref() as &dyn age::Recipient),
-    )
-    .map_err(|e| failed(&e))?;
     let mut armored = Vec::new();
     let armor =
         ArmoredWriter::wrap_output(&mut armored, Format::AsciiArmor).map_err(|e| failed(&e))?;
-    let mut writer = encryptor.wrap_output(armor).map_err(|e| failed(&e))?;
+    let mut writer = sealing(path, recipients, armor)?;
     writer
         .write_all(&plain)
         .and_then(|()| writer.finish())
@@ -115,15 +110,6 @@ pub fn opening<R: Read>(
         action: "opened",
         what: e.to_string(),
     })?;
-    decrypt(path, identity, &identities, decryptor)
-}
-
-fn decrypt<R: Read>(
-    path: &Path,
-    identity: &Identity,
-    identities: &[Box<dyn age::Identity>],
-    decryptor: age::Decryptor<R>,
-) -> Result<age::stream::StreamReader<R>, Error> {
     decryptor
         .decrypt(identities.iter().map(AsRef::as_ref))
         .map_err(|error| match error {
@@ -145,10 +131,7 @@ pub(crate) fn open(path: &Path, sealed: &str, identity: &Identity) -> Result<Sec
         action: "opened",
         what: what.to_string(),
     };
-    let identities = identity.age_identities()?;
-    let decryptor =
-        age::Decryptor::new(ArmoredReader::new(sealed.as_bytes())).map_err(|e| failed(&e))?;
-    let reader = decrypt(path, identity, &identities, decryptor)?;
+    let reader = opening(path, identity, ArmoredReader::new(sealed.as_bytes()))?;
     let mut plain = Vec::new();
     reader
         .take(LIMIT)

@@ -29,21 +29,31 @@ pub(crate) fn preflight_nodes(
     fleet: &Fleet,
     seen: &AllSeen,
 ) -> Result<Vec<HostCheck>, Error> {
+    on_each(fleet, |remote| of_new_node(goal, seen, remote))
+}
+
+/// Does it on all hosts at once, and puts together what is found.
+fn on_each(
+    fleet: &Fleet,
+    check: impl Fn(&Remote) -> Result<Vec<HostCheck>, Error> + Sync,
+) -> Result<Vec<HostCheck>, Error> {
     let remotes: Vec<&Remote> = fleet.values().collect();
     let found = on_all(
         &remotes,
         |remote| remote.address.clone(),
-        |remote| match is_new_node(goal, seen, remote) {
-            true => of_node(goal, seen, remote),
-            false => Ok(Vec::new()),
-        },
+        |remote| check(remote),
     )?;
     Ok(found.into_iter().flatten().collect())
 }
 
-fn is_new_node(goal: &Goal, seen: &AllSeen, remote: &Remote) -> bool {
+fn of_new_node(goal: &Goal, seen: &AllSeen, remote: &Remote) -> Result<Vec<HostCheck>, Error> {
     let own = seen.get(&remote.address);
-    goal.kubernetes().contains(&remote.address) && own.is_none_or(|own| own.facts.role.is_none())
+    let is_new = own.is_none_or(|own| own.facts.role.is_none());
+    if is_new && goal.kubernetes().contains(&remote.address) {
+        of_node(goal, seen, remote)
+    } else {
+        Ok(Vec::new())
+    }
 }
 
 /// Those checks, and etcdadm's on all hosts that it has not set up yet.
@@ -55,25 +65,15 @@ pub(crate) fn preflight(
     fleet: &Fleet,
     seen: &AllSeen,
 ) -> Result<Vec<HostCheck>, Error> {
-    let remotes: Vec<&Remote> = fleet.values().collect();
-    let found = on_all(
-        &remotes,
-        |remote| remote.address.clone(),
-        |remote| {
-            let own = seen.get(&remote.address);
-            let mut found = Vec::new();
-            if goal.members().contains(&remote.address)
-                && own.is_none_or(|own| own.member.is_none())
-            {
-                found.extend(of_member(goal, seen, remote)?);
-            }
-            if is_new_node(goal, seen, remote) {
-                found.extend(of_node(goal, seen, remote)?);
-            }
-            Ok(found)
-        },
-    )?;
-    Ok(found.into_iter().flatten().collect())
+    on_each(fleet, |remote| {
+        let own = seen.get(&remote.address);
+        let mut found = Vec::new();
+        if goal.members().contains(&remote.address) && own.is_none_or(|own| own.member.is_none()) {
+            found.extend(of_member(goal, seen, remote)?);
+        }
+        found.extend(of_new_node(goal, seen, remote)?);
+        Ok(found)
+    })
 }
 
 fn of_node(goal: &Goal, seen: &AllSeen, remote: &Remote) -> Result<Vec<HostCheck>, Error> {

@@ -86,14 +86,13 @@ pub(crate) fn run(shared: &Shared<'_>, step: &Step, hear: Hear<'_>) -> Result<Ou
             Ok(outcome)
         }
         Action::ResetMember { leave: true } => reset(remote, "etcdadm", &["reset"], hear),
-        Action::ResetMember { leave: false } => {
+        Action::ResetMember { leave: false } | Action::FenceMember => {
             reset(remote, "etcdadm", &["reset", "--skip-remove-member"], hear)
         }
         Action::KeepKubeconfig | Action::Forget => Ok(Outcome::default()),
         Action::SendSnapshot => recovery::send(shared, remote),
         Action::ProveSnapshot => recovery::prove(shared, remote, hear),
         Action::FenceControlPlane => reset(remote, "nodeadm", &["fence"], hear),
-        Action::FenceMember => reset(remote, "etcdadm", &["reset", "--skip-remove-member"], hear),
         Action::RestoreMember => {
             let (path, version) = (recovery::path(shared)?, recovery::version(shared));
             let verb = ["restore", path.as_str(), "--version", version.as_str()];

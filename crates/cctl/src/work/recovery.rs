@@ -7,13 +7,11 @@ use serde_json::Value;
 use super::Hear;
 use crate::Error;
 use crate::execute::{Outcome, Shared};
-use crate::fleet::Remote;
+use crate::fleet::{FOLDER, Remote};
 use crate::put::{self, Place};
 use crate::snapshot::Proven;
 use crate::tool::{self, ToolCall};
 
-/// Where snapshots lie on a host, for root alone.
-const FOLDER: &str = "/var/lib/cctl";
 /// Restoring some gigabytes and reading them takes a while.
 const PROOF_LIMIT: Duration = Duration::from_secs(1800);
 const LIMIT: Duration = Duration::from_secs(120);

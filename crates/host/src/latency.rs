@@ -11,16 +11,16 @@ use nix::fcntl::OFlag;
 
 use crate::Error;
 
-/// Writes `size` bytes `times` times in `folder`, each time until they are on the disk, and gives how long each took, the
-/// shortest first. Stops after `limit`. The file has no name when the first byte is written: nothing is left, however
-/// this ends.
+/// Writes `size` bytes in `folder` again and again, each time until they are on the disk, and gives how long each took, the
+/// shortest first. Stops when `enough` says so of all that were timed, and after `limit`. The file has no name when the
+/// first byte is written: nothing is left, however this ends.
 ///
 /// # Errors
 /// [`Error::File`].
 pub fn write_latency(
     folder: &Path,
     size: usize,
-    times: usize,
+    enough: impl Fn(&[Duration]) -> bool,
     limit: Duration,
 ) -> Result<Vec<Duration>, Error> {
     let path = folder.join(format!(".latency.{}", std::process::id()));
@@ -34,8 +34,8 @@ pub fn write_latency(
         .map_err(error())?;
     fs::remove_file(&path).map_err(error())?;
     let (bytes, begun) = (vec![0; size], Instant::now());
-    let mut took = Vec::with_capacity(times);
-    while took.len() < times && begun.elapsed() < limit {
+    let mut took = Vec::new();
+    while begun.elapsed() < limit && !enough(&took) {
         let start = Instant::now();
         file.write_all(&bytes).map_err(error())?;
         took.push(start.elapsed());
@@ -51,12 +51,13 @@ mod tests {
     #[test]
     fn so_many_writes_are_timed_and_nothing_is_left() {
         let dir = tempfile::tempdir().unwrap();
-        let took = write_latency(dir.path(), 2300, 10, Duration::from_secs(60)).unwrap();
+        let ten = |took: &[Duration]| took.len() == 10;
+        let took = write_latency(dir.path(), 2300, ten, Duration::from_secs(60)).unwrap();
         assert_eq!(took.len(), 10);
         assert!(took.is_sorted() && took[0] > Duration::ZERO);
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
-        let none = write_latency(dir.path(), 2300, 10, Duration::ZERO).unwrap();
+        let none = write_latency(dir.path(), 2300, ten, Duration::ZERO).unwrap();
         assert!(none.is_empty());
-        assert!(write_latency(&dir.path().join("none"), 1, 1, Duration::ZERO).is_err());
+        assert!(write_latency(&dir.path().join("none"), 1, ten, Duration::ZERO).is_err());
     }
 }

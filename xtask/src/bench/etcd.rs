@@ -12,6 +12,7 @@ use crate::Outcome;
 use crate::run::cache;
 
 const RUNS: usize = 5;
+const LIMIT: Duration = Duration::from_secs(60);
 
 pub(crate) fn measure(tools: &Path, supplies: &Path) -> Outcome<Vec<Row>> {
     let base = Base::ensure_in(&cache()?)?;
@@ -145,12 +146,14 @@ fn healthy(hosts: &[Host]) -> Outcome {
         .map(|host| format!("https://{}:2379", host.address()))
         .collect();
     let urls = format!("--endpoints={}", urls.join(","));
-    wait_until("all members to be healthy", Duration::from_secs(60), || {
-        Ok(hosts[0]
-            .nsexec(["/opt/bin/etcdctl.sh", "endpoint", "health", &urls])?
-            .output()?
-            .success())
-    })?;
+    let mut said = String::new();
+    let waited = wait_until("all members to be healthy", LIMIT, || {
+        let words = ["/opt/bin/etcdctl.sh", "endpoint", "health", &urls];
+        let output = hosts[0].nsexec(words)?.output()?;
+        said = output.error_text();
+        Ok(output.success())
+    });
+    waited.map_err(|error| format!("{error}: {said}"))?;
     Ok(())
 }
 

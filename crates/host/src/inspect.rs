@@ -242,6 +242,14 @@ pub trait Inspect {
     /// When systemd cannot be asked.
     fn unit(&self, name: &str) -> Result<Unit, Error>;
 
+    /// What systemd knows of several units, in their order: asked at once where that can be.
+    ///
+    /// # Errors
+    /// When systemd cannot be asked.
+    fn units(&self, names: &[&str]) -> Result<Vec<Unit>, Error> {
+        names.iter().map(|name| self.unit(name)).collect()
+    }
+
     /// Asks a program. Ending with another code than 0 is an answer, not an error.
     ///
     /// # Errors

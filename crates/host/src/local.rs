@@ -360,12 +360,18 @@ impl Inspect for Local {
     }
 
     fn unit(&self, name: &str) -> Result<Unit, Error> {
-        if self.root != Path::new("/") {
-            return Ok(Unit::default());
+        Ok(self.units(&[name])?.pop().unwrap_or_default())
+    }
+
+    fn units(&self, names: &[&str]) -> Result<Vec<Unit>, Error> {
+        if self.root != Path::new("/") || names.is_empty() {
+            return Ok(vec![Unit::default(); names.len()]);
         }
         let properties = "--property=LoadState,ActiveState,UnitFileState,NeedDaemonReload,MainPID";
-        let output = self.systemctl(&["show", properties, "--", name], Duration::from_secs(30))?;
-        Ok(parse_unit(&output.text()))
+        let mut args = vec!["show", properties, "--"];
+        args.extend_from_slice(names);
+        let output = self.systemctl(&args, Duration::from_secs(30))?;
+        Ok(parse_units(&output.text(), names.len()))
     }
 
     fn query(&self, query: &Query) -> Result<Output, Error> {
@@ -462,6 +468,13 @@ impl Host for Local {
             Change::Wait(wait) => self.wait(wait),
         }
     }
+}
+
+/// What `systemctl show` says of `count` units: a paragraph each, in the order in which they were named.
+fn parse_units(text: &str, count: usize) -> Vec<Unit> {
+    let mut units: Vec<Unit> = text.trim().split("\n\n").map(parse_unit).collect();
+    units.resize(count, Unit::default());
+    units
 }
 
 fn parse_unit(text: &str) -> Unit {
@@ -616,7 +629,10 @@ mod tests {
             main_pid: 42,
             ..Unit::default()
         };
-        assert_eq!(parse_unit(text), unit);
+        let other = "LoadState=not-found\nActiveState=inactive\n\n";
+        let both = parse_units(&format!("{other}{text}"), 2);
+        assert_eq!(both, [Unit::default(), unit]);
+        assert_eq!(parse_units("", 1), [Unit::default()]);
     }
 
     #[test]

@@ -360,6 +360,13 @@ impl<B: Inspect> Inspect for Overlay<B> {
         }
     }
 
+    fn units(&self, names: &[&str]) -> Result<Vec<Unit>, Error> {
+        if names.iter().any(|name| self.units.contains_key(*name)) {
+            return names.iter().map(|name| self.unit(name)).collect();
+        }
+        self.base.units(names)
+    }
+
     fn query(&self, query: &Query) -> Result<Output, Error> {
         let same = |known: &Query| known.program == query.program && known.args == query.args;
         match self.answers.iter().rev().find(|(known, _)| same(known)) {

@@ -34,7 +34,7 @@ impl<'a> Phase<Machine<'a>> for SetUnreadyAside<'_> {
         let host = seen.host();
         // Who runs may be ready in a moment.
         let ended = |activity| matches!(activity, UnitActivity::Inactive | UnitActivity::Failed);
-        if !never_ready(host, self.0)? || !ended(host.unit(paths::UNIT)?.activity) {
+        if !ended(host.unit(paths::UNIT)?.activity) || !never_ready(host, self.0)? {
             return Ok(Vec::new());
         }
         SetDataAside(self.0).plan(seen)

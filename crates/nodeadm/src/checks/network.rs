@@ -84,13 +84,15 @@ pub(super) fn resolver(seen: &dyn Inspect, settings: &Settings) -> Result<Outcom
     fine(words.join(", "))
 }
 
+const FIREWALLS: [&str; 3] = ["firewalld.service", "ufw.service", "nftables.service"];
+
 pub(super) fn firewall(seen: &dyn Inspect, settings: &Settings) -> Result<Outcome, Error> {
-    let mut active = Vec::new();
-    for unit in ["firewalld.service", "ufw.service", "nftables.service"] {
-        if seen.unit(unit)?.activity == UnitActivity::Active {
-            active.push(unit);
-        }
-    }
+    let active: Vec<&str> = FIREWALLS
+        .into_iter()
+        .zip(seen.units(&FIREWALLS)?)
+        .filter(|(_, unit)| unit.activity == UnitActivity::Active)
+        .map(|(name, _)| name)
+        .collect();
     if active.is_empty() {
         return fine("none");
     }

@@ -8,37 +8,41 @@ use super::{Outcome, bad, fine, set_up, there};
 use crate::settings::{CREDENTIALS, Settings};
 use crate::{Error, paths};
 
-/// Whether this unit does something now or soon.
-fn works(seen: &dyn Inspect, unit: &str) -> Result<bool, Error> {
-    Ok(matches!(
-        seen.unit(unit)?.activity,
-        UnitActivity::Active | UnitActivity::Activating
-    ))
+/// Those of these units that do something now or soon.
+fn working<'n>(seen: &dyn Inspect, units: &[&'n str]) -> Result<Vec<&'n str>, Error> {
+    let known = seen.units(units)?;
+    let works = |unit: &host::Unit| {
+        matches!(
+            unit.activity,
+            UnitActivity::Active | UnitActivity::Activating
+        )
+    };
+    let both = units.iter().zip(&known);
+    Ok(both
+        .filter(|(_, unit)| works(unit))
+        .map(|(name, _)| *name)
+        .collect())
 }
+
+/// Other container runtimes, and what brings them up.
+const RUNTIMES: [&str; 6] = [
+    "docker.service",
+    "docker.socket",
+    "cri-docker.service",
+    "cri-docker.socket",
+    "crio.service",
+    "containerd.service",
+];
 
 pub(super) fn runtime(seen: &dyn Inspect, _: &Settings) -> Result<Outcome, Error> {
     if set_up(seen)? {
         return fine("this node's own");
     }
-    let mut others = Vec::new();
-    for unit in [
-        "docker.service",
-        "docker.socket",
-        "cri-docker.service",
-        "cri-docker.socket",
-        "crio.service",
-    ] {
-        if works(seen, unit)? {
-            others.push(unit);
-        }
-    }
     let ours = seen
         .read_text(Path::new(paths::CONTAINERD_UNIT))?
         .is_some_and(|text| text.contains("Written by nodeadm"));
-    let containerd = works(seen, "containerd.service")? && !ours;
-    if containerd {
-        others.push("containerd.service");
-    }
+    let mut others = working(seen, &RUNTIMES)?;
+    others.retain(|unit| *unit != "containerd.service" || !ours);
     if !others.is_empty() {
         let hint = if others == ["containerd.service"] {
             "; nodeadm brings its own and gives this one back at reset"
@@ -66,7 +70,7 @@ pub(super) fn runtime(seen: &dyn Inspect, _: &Settings) -> Result<Outcome, Error
 }
 
 /// Units of other ways to Kubernetes.
-const ORCHESTRATORS: [&str; 10] = [
+const ORCHESTRATORS: [&str; 11] = [
     "k3s.service",
     "k3s-agent.service",
     "rke2-server.service",
@@ -77,19 +81,13 @@ const ORCHESTRATORS: [&str; 10] = [
     "snap.k8s.kubelet.service",
     "nomad.service",
     "pacemaker.service",
+    "kubelet.service",
 ];
 
 pub(super) fn orchestrator(seen: &dyn Inspect, _: &Settings) -> Result<Outcome, Error> {
-    let mut found = Vec::new();
-    for unit in ORCHESTRATORS {
-        if works(seen, unit)? {
-            found.push(unit);
-        }
-    }
     let ours = seen.stat(Path::new(paths::RECORD))?.is_some();
-    if !ours && works(seen, "kubelet.service")? {
-        found.push("kubelet.service");
-    }
+    let mut found = working(seen, &ORCHESTRATORS)?;
+    found.retain(|unit| *unit != "kubelet.service" || !ours);
     if !ours && seen.unit("kubelet.service")?.masked {
         return bad(
             "kubelet.service is masked",

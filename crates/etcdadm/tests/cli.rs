@@ -216,7 +216,7 @@ fn the_tree_that_init_writes() {
     etc/systemd/system/multi-user.target.wants/etcd.service 0777 -> /etc/systemd/system/etcd.service
     opt 0755 folder
     opt/bin 0755 folder
-    opt/bin/etcdctl.sh 0755 740737a1
+    opt/bin/etcdctl.sh 0755 7d410909
     var/lib 0755 folder
     var/lib/etcd 0700 folder
     var/lib/etcdadm 0700 folder

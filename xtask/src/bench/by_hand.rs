@@ -110,9 +110,16 @@ etcd_files() {
   for n in 1 2 3; do
     mkdir -p "h$n/etc/kubernetes/pki/etcd" "h$n/etc/systemd/system"
     cat > "h$n.etcd-certs.yaml" <<END
-{apiVersion: kubeadm.k8s.io/v1beta4, kind: InitConfiguration, nodeRegistration: {name: h$n}, localAPIEndpoint: {advertiseAddress: ${IP[n]}}}
+apiVersion: kubeadm.k8s.io/v1beta4
+kind: InitConfiguration
+nodeRegistration: {name: h$n}
+localAPIEndpoint: {advertiseAddress: ${IP[n]}}
 ---
-{apiVersion: kubeadm.k8s.io/v1beta4, kind: ClusterConfiguration, kubernetesVersion: $K8S, encryptionAlgorithm: ECDSA-P256, certificatesDir: $HERE/h$n/etc/kubernetes/pki}
+apiVersion: kubeadm.k8s.io/v1beta4
+kind: ClusterConfiguration
+kubernetesVersion: $K8S
+encryptionAlgorithm: ECDSA-P256
+certificatesDir: $HERE/h$n/etc/kubernetes/pki
 END
     cat > "h$n/etc/systemd/system/etcd.service" <<END
 [Unit]

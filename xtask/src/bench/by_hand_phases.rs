@@ -17,12 +17,20 @@ pub(crate) const PHASES: &str = r#"
 # All keys here, all files of a host in one stream, etcd at once.
 authorities() {
   cat > authorities.yaml <<END
-{apiVersion: kubeadm.k8s.io/v1beta4, kind: ClusterConfiguration, kubernetesVersion: $K8S, encryptionAlgorithm: ECDSA-P256, certificatesDir: $HERE/pki}
+apiVersion: kubeadm.k8s.io/v1beta4
+kind: InitConfiguration
+localAPIEndpoint: {advertiseAddress: ${IP[1]}}
+---
+apiVersion: kubeadm.k8s.io/v1beta4
+kind: ClusterConfiguration
+kubernetesVersion: $K8S
+encryptionAlgorithm: ECDSA-P256
+certificatesDir: $HERE/pki
 END
   local jobs=()
   "$KUBEADM" init phase certs ca --config authorities.yaml & jobs+=($!)
   "$KUBEADM" init phase certs front-proxy-ca --config authorities.yaml & jobs+=($!)
-  "$KUBEADM" init phase certs sa --cert-dir "$HERE/pki" & jobs+=($!)
+  "$KUBEADM" init phase certs sa --config authorities.yaml & jobs+=($!)
   all "${jobs[@]}"
 }
 mkdir -p pki

@@ -56,6 +56,13 @@ const MODULES: [(&str, &str); 6] = [
     ("vxlan", "/sys/module/vxlan"),
 ];
 
+/// How many programs of root's may watch files at once. A host has some twenty: systemd, containerd, the kubelet.
+const WATCHERS: (&str, &str, u32) = (
+    "fs.inotify.max_user_instances",
+    "/proc/sys/fs/inotify/max_user_instances",
+    1024,
+);
+
 /// Looks at everything and says what it found; all that nothing here can mend is one error. Then installs packages, after
 /// one yes, and loads modules.
 pub(crate) fn prepare(need: Need, yes: bool) -> Outcome {
@@ -89,6 +96,7 @@ pub(crate) fn prepare(need: Need, yes: bool) -> Outcome {
     for module in modules {
         Task::as_root("modprobe").args(["--quiet", module]).run()?;
     }
+    raise_watchers();
     // Only now can it be told what neither packages nor modules have brought.
     let root = is_root();
     let missing = lab::requirements().into_iter();
@@ -100,6 +108,23 @@ pub(crate) fn prepare(need: Need, yes: bool) -> Outcome {
         })
         .collect();
     lacks(&faults)
+}
+
+/// Containerd comes up without its interface to the kubelet where it may not watch files. What cannot be raised is said:
+/// one cluster of five hosts fits into what Linux allows by itself.
+fn raise_watchers() {
+    let (name, path, wanted) = WATCHERS;
+    let allowed = std::fs::read_to_string(path).unwrap_or_default();
+    let allowed = allowed.trim().parse().unwrap_or(wanted);
+    if allowed >= wanted {
+        return;
+    }
+    println!("{name} is {allowed}: raised to {wanted} until the next boot");
+    let assignment = format!("{name}={wanted}");
+    let raised = Task::as_root("sysctl").args(["--quiet", "--write", &assignment]);
+    if raised.run().is_err() {
+        println!("it could not be raised: have one lab at a time");
+    }
 }
 
 fn lacks(faults: &[String]) -> Outcome {

@@ -9,7 +9,7 @@ use clap::Args;
 
 use crate::Outcome;
 use crate::machine::{self, Need};
-use crate::run::Task;
+use crate::run::{Task, cache};
 use crate::{supplies, tools, vm};
 
 /// What to test.
@@ -97,8 +97,9 @@ fn whole_hosts(arguments: &Arguments, count: &mut Count) -> Outcome {
     println!("seed of all samples: {seed} (--seed {seed} repeats them)");
     let before = count.passed + count.failed;
     for (name, executable) in executables(&["lab", "hosts"])? {
+        let threads = format!("--test-threads={}", at_once(arguments, &name));
         let mut task = Task::as_root(&executable)
-            .args(["--include-ignored", "--test-threads=1", "--nocapture"])
+            .args(["--include-ignored", "--nocapture", &threads])
             .args(filter(arguments, &name));
         task = task
             .env("KLUSTERKIT_TOOLS", &tools)
@@ -110,10 +111,27 @@ fn whole_hosts(arguments: &Arguments, count: &mut Count) -> Outcome {
         counted(task, count)?;
         println!("{name}: {} s", start.elapsed().as_secs());
     }
+    let saved = cache()?.join(hosts::SAVED);
+    if saved.exists() {
+        Task::as_root("rm")
+            .args(["-rf", "--"])
+            .args([saved])
+            .run()?;
+    }
     if count.passed + count.failed == before {
         return Err("no test of whole hosts is called so".into());
     }
     Ok(())
+}
+
+/// How many tests of this program run at once, each in a lab of its own. Those of etcdadm wait for most of their time: for
+/// elections, for etcd's five seconds of health. A cluster of Kubernetes has all processors to itself, and so has a sweep,
+/// whose points are in one place.
+fn at_once(arguments: &Arguments, program: &str) -> usize {
+    match (program, &arguments.sweep) {
+        ("etcdadm", None) => 3,
+        _ => 1,
+    }
 }
 
 /// What chooses the tests of this program: a sweep's are called by its name.

@@ -68,7 +68,7 @@ pub enum Verb {
     /// Take a snapshot of etcd
     #[command(subcommand, after_help = examples::SNAPSHOT)]
     Snapshot(Snapshot),
-    /// Begin the control plane anew from a snapshot of etcd
+    /// Begin the control plane anew from a snapshot of etcd, or bring one of its machines back
     #[command(after_help = examples::RECOVER)]
     Recover(Recover),
     /// Get the state back from the control planes' copies
@@ -305,10 +305,22 @@ impl Login {
 
 /// Options of `recover`.
 #[derive(Debug, Clone, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct Recover {
+    /// What to recover, unless it is the whole control plane.
+    #[command(subcommand)]
+    pub what: Option<RecoverVerb>,
     /// The snapshot, as `cctl snapshot etcd` or `etcdadm snapshot save` wrote it
-    #[arg(long, value_name = "FILE")]
-    pub snapshot: PathBuf,
+    #[arg(
+        long,
+        value_name = "FILE",
+        required_unless_present = "from_member",
+        conflicts_with = "from_member"
+    )]
+    pub snapshot: Option<PathBuf>,
+    /// Instead of a snapshot: the data of the etcd member on this host, which is stopped; when the majority is lost for good
+    #[arg(long, value_name = "ADDRESS")]
+    pub from_member: Option<IpAddr>,
     /// Another host in the place of a control plane: the old one's address and the new one's; may be repeated
     #[arg(long, value_name = "OLD=NEW", value_parser = replacement)]
     pub replace: Vec<(IpAddr, IpAddr)>,
@@ -327,6 +339,30 @@ pub struct Recover {
     /// Yes, go back in time
     #[arg(long)]
     pub yes: bool,
+    /// Only show what would be done
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// What to recover, unless it is the whole control plane.
+#[derive(Debug, Clone, Subcommand)]
+pub enum RecoverVerb {
+    /// Bring one control plane back that died, while the others go on
+    #[command(after_help = examples::RECOVER_MACHINE)]
+    Machine(RecoverMachine),
+}
+
+/// Options of `recover machine`.
+#[derive(Debug, Clone, Args)]
+pub struct RecoverMachine {
+    /// The address of the one that died
+    pub address: IpAddr,
+    /// The host that takes its place [default: the same address, installed anew or reset]
+    #[arg(long, value_name = "ADDRESS")]
+    pub replaced_by: Option<IpAddr>,
+    /// The bundle that hosts get what they lack from: a folder or a tar
+    #[arg(long, value_name = "PATH")]
+    pub bundle: Option<PathBuf>,
     /// Only show what would be done
     #[arg(long)]
     pub dry_run: bool,

@@ -38,6 +38,15 @@ pub(super) struct EtcdMember {
     pub leader: bool,
 }
 
+impl EtcdMember {
+    /// Whether it is the one of the host at `address`.
+    pub(super) fn is_at(&self, address: &str) -> bool {
+        self.peer_urls.iter().any(|url| {
+            url.contains(&format!("//{address}:")) || url.contains(&format!("//[{address}]:"))
+        })
+    }
+}
+
 pub(crate) fn run(
     context: &mut Context,
     settings: &Settings,
@@ -55,47 +64,12 @@ pub(crate) fn run(
     }
     let goal = session::goal(&ApplyArgs::default(), Some(&state))?;
     let looked = reach(context, &goal, &state, settings, &address, args.force)?;
-    let reached = looked.fleet.contains_key(&address);
-    let others = || looked.fleet.keys().filter(|other| **other != address);
-    let through = others()
-        .find(|other| {
-            goal.machine(other)
-                .is_some_and(|machine| machine.is(Role::Master))
-        })
-        .cloned();
-    let seen = looked.seen.get(&address);
-    let known = state.machine(&address);
-    let kubernetes = goal
-        .machine(&address)
-        .is_none_or(|machine| !machine.is(Role::Etcd));
-    let member = seen
-        .and_then(|seen| seen.member.as_ref().map(|member| member.member_id.clone()))
-        .or_else(|| known.and_then(|known| known.status.etcd_member_id.clone()));
-    guard(
-        &goal,
-        &looked,
-        &address,
-        member.is_some(),
-        through.as_deref(),
-    )?;
-    let node = kubernetes.then(|| {
-        let hostname = known
-            .map(|known| known.status.hostname.to_lowercase())
-            .unwrap_or_default();
-        goal.machine(&address)
-            .map(|machine| name_of(machine, seen))
-            .filter(|name| !name.is_empty())
-            .unwrap_or(hostname)
-    });
+    let (removal, _) = removal(&goal, &looked, &state, &address)?;
     let phase = RemoveMachine {
-        address: address.clone(),
-        node: node.filter(|name| !name.is_empty()),
-        member,
         // What lies on a host that is gone cannot be evicted.
-        drain: !args.skip_drain && reached,
+        drain: !args.skip_drain && removal.reached,
         timeout: args.drain_timeout,
-        reached,
-        through,
+        ..removal
     };
     let view = View {
         goal: &goal,
@@ -116,6 +90,52 @@ pub(crate) fn run(
     context.print(&address, |address| {
         format!("{address} is no longer in the cluster\n")
     })
+}
+
+/// What takes a machine out of its cluster, whose members are given, too; refused where the cluster would not survive it.
+pub(super) fn removal(
+    goal: &Goal,
+    looked: &Looked,
+    state: &State,
+    address: &str,
+) -> Result<(RemoveMachine, Vec<EtcdMember>), Error> {
+    let others = || looked.fleet.keys().filter(|other| *other != address);
+    let through = others()
+        .find(|other| {
+            goal.machine(other)
+                .is_some_and(|machine| machine.is(Role::Master))
+        })
+        .cloned();
+    let seen = looked.seen.get(address);
+    let known = state.machine(address);
+    let kubernetes = goal
+        .machine(address)
+        .is_none_or(|machine| !machine.is(Role::Etcd));
+    let member = seen
+        .and_then(|seen| seen.member.as_ref().map(|member| member.member_id.clone()))
+        .or_else(|| known.and_then(|known| known.status.etcd_member_id.clone()));
+    let is_member = member.is_some();
+    let members = guard(goal, looked, address, is_member, through.as_deref())?;
+    let node = kubernetes.then(|| {
+        let hostname = known
+            .map(|known| known.status.hostname.to_lowercase())
+            .unwrap_or_default();
+        goal.machine(address)
+            .map(|machine| name_of(machine, seen))
+            .filter(|name| !name.is_empty())
+            .unwrap_or(hostname)
+    });
+    let removal = RemoveMachine {
+        address: address.to_owned(),
+        node: node.filter(|name| !name.is_empty()),
+        member,
+        drain: false,
+        timeout: 0,
+        reached: looked.fleet.contains_key(address),
+        stays: false,
+        through,
+    };
+    Ok((removal, members))
 }
 
 /// Reaches all machines that can be reached: the one that goes must be among them unless it is said to be gone.
@@ -140,14 +160,14 @@ pub(super) fn reach(
     Ok(looked)
 }
 
-/// Refuses what the cluster would not survive.
+/// Refuses what the cluster would not survive; the members of etcd, if the machine has one.
 fn guard(
     goal: &Goal,
     looked: &Looked,
     address: &str,
     member: bool,
     through: Option<&str>,
-) -> Result<(), Error> {
+) -> Result<Vec<EtcdMember>, Error> {
     let masters = goal.masters();
     if masters == [address] {
         let hint = if goal.nodes().is_empty() {
@@ -160,7 +180,7 @@ fn guard(
         )));
     }
     if !member {
-        return Ok(());
+        return Ok(Vec::new());
     }
     let on = goal
         .members()
@@ -173,8 +193,9 @@ fn guard(
             "no other etcd member than {address} can be reached, so it cannot be told whether etcd survives"
         )));
     };
-    let status = etcd_status(on)?;
-    survives(&status.members, address).map_err(Error::Refused)
+    let members = etcd_status(on)?.members;
+    survives(&members, address).map_err(Error::Refused)?;
+    Ok(members)
 }
 
 /// The members as one of them sees them. It exits with 1 when one is ill, and prints all the same.
@@ -190,19 +211,16 @@ pub(super) fn etcd_status(remote: &Remote) -> Result<EtcdStatus, Error> {
 
 /// Whether etcd keeps a majority when the member at `address` goes.
 fn survives(members: &[EtcdMember], address: &str) -> Result<(), String> {
-    let own = |member: &&EtcdMember| {
-        member.peer_urls.iter().any(|url| {
-            url.contains(&format!("//{address}:")) || url.contains(&format!("//[{address}]:"))
-        })
-    };
-    let Some(member) = members.iter().find(own) else {
+    let Some(member) = members.iter().find(|member| member.is_at(address)) else {
         return Ok(());
     };
     if member.learner {
         return Ok(());
     }
     let voters = members.iter().filter(|member| !member.learner).count();
-    let rest = members.iter().filter(|other| !own(other) && !other.learner);
+    let rest = members
+        .iter()
+        .filter(|other| !other.is_at(address) && !other.learner);
     let healthy = rest.filter(|other| other.healthy).count();
     let needed = (voters - 1) / 2 + 1;
     if voters > 1 && healthy >= needed {

@@ -84,7 +84,16 @@ Examples:
   cctl recover --snapshot etcd.snapshot --yes --bundle b.tar    on hosts that were installed anew
   cctl recover --snapshot etcd.snapshot --yes --bundle b.tar \\
       --replace 10.0.0.11=10.0.0.21 --dead 10.0.0.11            on another host
-  cctl recover --snapshot etcd.snapshot --yes --dead 10.0.0.12  without one that never comes back";
+  cctl recover --snapshot etcd.snapshot --yes --dead 10.0.0.12  without one that never comes back
+  cctl recover --from-member 10.0.0.13 --yes --dead 10.0.0.11 --dead 10.0.0.12
+                                                                of one member's disk, no snapshot
+  cctl recover machine 10.0.0.12 --bundle b.tar                 one host, while the others go on";
+
+pub(crate) const RECOVER_MACHINE: &str = "\
+Examples:
+  cctl recover machine 10.0.0.12 --bundle b.tar --accept-new-host-keys   installed anew
+  cctl recover machine 10.0.0.12                                         its disk and its keys are the same
+  cctl recover machine 10.0.0.12 --replaced-by 10.0.0.22 --bundle b.tar --accept-new-host-keys";
 
 pub(crate) const INSPECT: &str = "\
 Examples:

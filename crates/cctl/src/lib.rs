@@ -35,6 +35,7 @@ mod plan;
 mod prompt;
 mod put;
 mod recover;
+mod recover_machine;
 mod session;
 mod settings;
 mod snapshot;

@@ -5,6 +5,7 @@
 //! the same command.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::SystemTime;
 
 use cli::Context;
@@ -45,8 +46,18 @@ pub(crate) fn run(
     };
     let mut goal = session::goal(&named, Some(&state))?;
     let identity = settings.identity(state.configuration().ssh.identity_file.as_deref())?;
+    let file = match (&args.snapshot, args.from_member) {
+        (Some(file), _) => file.clone(),
+        (None, Some(member)) => {
+            may_take(args)?;
+            take(context, settings, &state, &named, &member.to_string())?
+        }
+        (None, None) => {
+            return Err(Error::Usage("name the snapshot: --snapshot FILE".to_owned()).into());
+        }
+    };
     context.progress.note("reading the snapshot");
-    let snapshot = Proven::read(&args.snapshot, identity)?;
+    let snapshot = Proven::read(&file, identity)?;
     let recovery = begin(&state, &goal, &snapshot, args)?;
     if !args.yes && !args.dry_run {
         return Err(cli::Error::from(Error::Usage(format!(
@@ -86,6 +97,58 @@ pub(crate) fn run(
             result.cluster, result.taken_at, result.endpoint
         )
     })
+}
+
+/// Taking a member's data stops it, so that nothing comes after what was taken.
+fn may_take(args: &Recover) -> Result<(), cli::Error> {
+    let refuse =
+        |what: &str, hint: &str| Err(cli::Error::from(Error::Usage(what.to_owned())).hint(hint));
+    match (args.dry_run, args.yes) {
+        (true, _) => refuse(
+            "what a member has is known when it was taken, and taking it stops the member",
+            "`etcdadm recover quorum --dry-run` on its host shows what it would be taken from",
+        ),
+        (_, false) => refuse(
+            "this stops the cluster's control plane, and begins it anew with what that member had",
+            "say --yes",
+        ),
+        _ => Ok(()),
+    }
+}
+
+/// A snapshot of the data of the member on this host, sealed beside the state.
+fn take(
+    context: &mut Context,
+    settings: &Settings,
+    state: &State,
+    named: &ApplyArgs,
+    member: &str,
+) -> Result<PathBuf, cli::Error> {
+    let mut path = settings.state.clone().into_os_string();
+    path.push(format!(".of-{member}.snapshot"));
+    let path = PathBuf::from(path);
+    let begun = state
+        .recovery
+        .as_ref()
+        .is_some_and(|known| known.finished_at.is_none());
+    if begun && path.exists() {
+        // Its host was fenced perhaps: there is nothing to be taken any more.
+        return Ok(path);
+    }
+    let mut only = session::goal(named, Some(state))?;
+    let machines = &mut only.configuration.machines;
+    machines.retain(|machine| machine.address.to_string() == member);
+    let (looked, failures) = session::visit(context, &only, Some(state), settings, Look::Facts)?;
+    if let Some(failure) = failures.into_iter().next() {
+        return Err((*failure.error).into());
+    }
+    let missing = || Error::NoMachine(member.to_owned());
+    let remote = looked.fleet.get(member).ok_or_else(missing)?;
+    context
+        .progress
+        .note(&format!("{}: take what its member has", remote.label));
+    crate::snapshot::of_member(remote, state, &path)?;
+    Ok(path)
 }
 
 /// The moment as the state keeps it.

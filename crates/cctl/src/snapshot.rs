@@ -100,43 +100,16 @@ fn take(
     args: &SnapshotEtcd,
 ) -> Result<Taken, Error> {
     let path = &args.file;
-    let recipients: Vec<Recipient> = state
-        .vouching
-        .recipients
-        .iter()
-        .map(|text| text.parse())
-        .collect::<Result<_, state::Error>>()?;
-    let call = ToolCall {
-        tool: "etcdadm",
-        args: &["snapshot", "save", "-"],
-        input: "",
-        limit: LIMIT,
-    };
     context
         .progress
         .note(&format!("{}: take a snapshot", remote.label));
-    let unwritten = |source| Error::Write {
-        path: path.clone(),
-        source,
-    };
-    let pending = BufWriter::new(Pending::new(path, 0o600)?);
-    let pull = |to: &mut (dyn Write + Send)| {
-        checked_on_the_way(to, |to| tool::pull(remote, &call, to, &mut |_| {}))
-    };
-    let (mut pending, (checked, metadata)) = if args.unsealed {
-        let mut pending = pending;
-        let found = pull(&mut pending)?;
-        (pending, found)
+    let recipients = if args.unsealed {
+        None
     } else {
-        let mut sealing = state::sealing(path, &recipients, pending)?;
-        let found = pull(&mut sealing)?;
-        (sealing.finish().map_err(unwritten)?, found)
+        Some(recipients(state)?)
     };
-    pending.flush().map_err(unwritten)?;
-    pending
-        .into_inner()
-        .map_err(|error| unwritten(error.into_error()))?
-        .commit()?;
+    let verb = ["snapshot", "save", "-"];
+    let (checked, metadata) = bring(remote, &verb, path, recipients.as_deref())?;
     Ok(Taken {
         file: path.clone(),
         member: metadata.member,
@@ -147,6 +120,61 @@ fn take(
         sha256: checked.sha256,
         sealed: !args.unsealed,
     })
+}
+
+/// What the member on this host has on its disk, sealed into `path`; the member is stopped.
+///
+/// # Errors
+/// As `snapshot etcd`'s, and etcdadm's own: a majority serves, another member has newer data.
+pub(crate) fn of_member(remote: &Remote, state: &State, path: &Path) -> Result<(), Error> {
+    let verb = ["recover", "snapshot", "-"];
+    bring(remote, &verb, path, Some(&recipients(state)?)).map(drop)
+}
+
+fn recipients(state: &State) -> Result<Vec<Recipient>, Error> {
+    let all = state.vouching.recipients.iter();
+    Ok(all
+        .map(|text| text.parse())
+        .collect::<Result<_, state::Error>>()?)
+}
+
+/// The capsule that etcdadm prints, in a file here: checked while it comes, sealed if it is for somebody, renamed when it
+/// is whole.
+fn bring(
+    remote: &Remote,
+    verb: &[&str],
+    path: &Path,
+    recipients: Option<&[Recipient]>,
+) -> Result<(Checked, Metadata), Error> {
+    let call = ToolCall {
+        tool: "etcdadm",
+        args: verb,
+        input: "",
+        limit: LIMIT,
+    };
+    let unwritten = |source| Error::Write {
+        path: path.to_owned(),
+        source,
+    };
+    let mut pending = BufWriter::new(Pending::new(path, 0o600)?);
+    let pull = |to: &mut (dyn Write + Send)| {
+        checked_on_the_way(to, |to| tool::pull(remote, &call, to, &mut |_| {}))
+    };
+    let found = match recipients {
+        None => pull(&mut pending)?,
+        Some(recipients) => {
+            let mut sealing = state::sealing(path, recipients, pending)?;
+            let found = pull(&mut sealing)?;
+            pending = sealing.finish().map_err(unwritten)?;
+            found
+        }
+    };
+    pending.flush().map_err(unwritten)?;
+    pending
+        .into_inner()
+        .map_err(|error| unwritten(error.into_error()))?
+        .commit()?;
+    Ok(found)
 }
 
 /// Lets `bring` write to `to`, and checks the capsule while it passes.

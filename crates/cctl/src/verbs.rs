@@ -2,11 +2,11 @@
 
 use crate::{
     apply, bundle, copies, create, delete_cluster, delete_machine, forget_host_key, get, recover,
-    snapshot, status,
+    recover_machine, snapshot, status,
 };
 use cli::Context;
 
-use crate::arguments::{Arguments, Create, Delete, Verb};
+use crate::arguments::{Arguments, Create, Delete, RecoverVerb, Verb};
 use crate::settings::Settings;
 
 pub(crate) fn run(context: &mut Context, arguments: &Arguments) -> Result<(), cli::Error> {
@@ -22,7 +22,10 @@ pub(crate) fn run(context: &mut Context, arguments: &Arguments) -> Result<(), cl
         Verb::Status => status::run(context, &settings),
         Verb::Snapshot(verb) => snapshot::run(context, &settings, verb),
         Verb::State(verb) => copies::run(context, &settings, verb),
-        Verb::Recover(args) => recover::run(context, &settings, args),
+        Verb::Recover(args) => match &args.what {
+            Some(RecoverVerb::Machine(args)) => recover_machine::run(context, &settings, args),
+            None => recover::run(context, &settings, args),
+        },
         Verb::Bundle(verb) => bundle::run(context, verb),
         Verb::ForgetHostKey { address } => {
             forget_host_key::run(context, &settings, &address.to_string())

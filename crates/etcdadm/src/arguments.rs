@@ -566,6 +566,18 @@ pub struct RestoreArgs {
 pub enum RecoverVerb {
     /// The majority is lost for good, this host's member has its data: a new cluster of what it knew to be agreed on
     Quorum(RecoverArgs),
+    /// The same, but only a snapshot of what this host's member knew to be agreed on; the member is stopped
+    Snapshot(RecoverSnapshotArgs),
+}
+
+/// Arguments of `recover snapshot`.
+#[derive(Debug, Args)]
+pub struct RecoverSnapshotArgs {
+    /// The file (a capsule); `-` for standard output
+    pub file: PathBuf,
+    /// Although another member that can be reached has newer data
+    #[arg(long)]
+    pub force: bool,
 }
 
 /// Arguments of `recover quorum`.

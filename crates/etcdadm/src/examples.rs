@@ -91,7 +91,8 @@ Examples:
 pub(crate) const RECOVER: &str = "\
 Examples:
   etcdadm recover quorum --dry-run
-  etcdadm recover quorum                         then `etcdadm join` on the other hosts";
+  etcdadm recover quorum                         then `etcdadm join` on the other hosts
+  etcdadm recover snapshot /root/etcd.capsule    for `etcdadm restore` or `cctl recover` elsewhere";
 
 pub(crate) const CERTS: &str = "\
 Examples:

@@ -36,9 +36,10 @@ pub(crate) fn run(context: &mut Context, arguments: &Arguments) -> Result<(), cl
         Verb::Restore(args) => restore::run(context, &arguments.root, args),
         Verb::Upgrade(args) => upgrade::run(context, &arguments.root, args, Way::Up),
         Verb::Downgrade(args) => upgrade::run(context, &arguments.root, args, Way::Down),
-        Verb::Recover {
-            what: RecoverVerb::Quorum(args),
-        } => recover::run(context, &arguments.root, args),
+        Verb::Recover { what } => match what {
+            RecoverVerb::Quorum(args) => recover::run(context, &arguments.root, args),
+            RecoverVerb::Snapshot(args) => recover::snapshot(context, &arguments.root, args),
+        },
         Verb::Certs { what } => certs::run(context, &arguments.root, what),
         Verb::Maintain(args) => maintain::run(context, &arguments.root, args),
         Verb::Config { what } => change::run(context, &arguments.root, what),

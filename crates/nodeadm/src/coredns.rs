@@ -1,13 +1,21 @@
-//! What CoreDNS is told beyond kubeadm's own: how to run on hosts without a resolver, and to be looked at often.
+//! What CoreDNS is told beyond kubeadm's own: how to run on hosts without a resolver, where the API is, and to be looked at
+//! often.
 
 use serde_json::{Value, json};
 
-/// What kubeadm lays over CoreDNS' Deployment (its patch target `corednsdeployment`). Kubernetes looks at a new pod every
-/// 10 s by default, which a cluster waits for when it is made; a pod counts as gone after 30 s without an answer, as before.
+/// What kubeadm lays over CoreDNS' Deployment (its patch target `corednsdeployment`).
+///
+/// The API's address, since the Service's leads nowhere until kube-proxy has been there: what is sent before is lost, and
+/// CoreDNS notices after 30 s. And a probe every second, since Kubernetes looks at a new pod every 10 s by default, which a
+/// cluster waits for when it is made; a pod counts as gone after 30 s without an answer, as before.
 #[must_use]
-pub(crate) fn deployment_patch() -> Value {
+pub(crate) fn deployment_patch(host: &str, port: u16) -> Value {
     let probe = json!({"periodSeconds": 1, "failureThreshold": 30});
-    let container = json!({"name": "coredns", "readinessProbe": probe});
+    let env = [
+        json!({"name": "KUBERNETES_SERVICE_HOST", "value": host}),
+        json!({"name": "KUBERNETES_SERVICE_PORT", "value": port.to_string()}),
+    ];
+    let container = json!({"name": "coredns", "env": env, "readinessProbe": probe});
     json!({"spec": {"template": {"spec": {"containers": [container]}}}})
 }
 

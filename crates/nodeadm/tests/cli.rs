@@ -340,7 +340,7 @@ fn the_tree_that_init_writes() {
     var/lib/nodeadm/lock 0600 differs
     var/lib/nodeadm/node.json 0600 differs
     var/lib/nodeadm/patches 0755 folder
-    var/lib/nodeadm/patches/corednsdeployment+strategic.json 0600 a1ff4e31
+    var/lib/nodeadm/patches/corednsdeployment+strategic.json 0600 294d9109
     var/lib/nodeadm/receipts 0755 folder
     var/lib/nodeadm/receipts/cni-plugins.json 0644 differs
     var/lib/nodeadm/receipts/containerd.json 0644 differs

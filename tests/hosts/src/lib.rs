@@ -21,6 +21,9 @@ mod sweep;
 mod watch;
 mod web;
 
+/// The folder of the cache in which tests keep a cluster to copy while they run.
+pub const SAVED: &str = "saved-cluster";
+
 pub use admin::{Admin, Next};
 pub use cluster::{ClusterFile, VIP};
 pub use equipment::Equipment;

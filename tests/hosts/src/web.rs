@@ -172,6 +172,8 @@ fn manifest(replicas: usize) -> serde_json::Value {
             "template": {"metadata": {"labels": labels}, "spec": {
                 "topologySpreadConstraints": [{"maxSkew": 1, "topologyKey": "kubernetes.io/hostname",
                     "whenUnsatisfiable": "DoNotSchedule", "labelSelector": {"matchLabels": labels}}],
+                // httpd, as a container's first process, is deaf to SIGTERM.
+                "terminationGracePeriodSeconds": 2,
                 "containers": [{"name": "web", "image": IMAGE, "imagePullPolicy": "Never",
                     "ports": [{"containerPort": 80}]}]}}}},
         {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"}, "spec": {

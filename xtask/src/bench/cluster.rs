@@ -156,6 +156,7 @@ impl Ring<'_> {
             "{name:20} {:6.1}  {:6.1}  {:6.1}  {:6.1}  {:10.1}  {before}",
             times.api, times.nodes, times.pods, times.done, times.cpu
         );
+        println!("{:20} the last to be Ready: {}", "", times.last);
         lab.down(Wipe::Yes)?;
         Ok(times)
     }

@@ -24,7 +24,7 @@ const SOMETIMES: Duration = Duration::from_millis(250);
 const LIMIT: Duration = Duration::from_secs(300);
 
 /// Seconds since the contender's start.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Times {
     /// `/readyz` says yes at the common address.
     pub(crate) api: f64,
@@ -32,6 +32,8 @@ pub(crate) struct Times {
     pub(crate) nodes: f64,
     /// And all pods of kube-system and of flannel.
     pub(crate) pods: f64,
+    /// The pods that were Ready last.
+    pub(crate) last: String,
     /// The contender's commands have ended.
     pub(crate) done: f64,
     /// CPU seconds of all hosts together until then: what does not depend on who else uses the machine.
@@ -120,16 +122,26 @@ fn watch(
         let value: Value = serde_json::from_slice(&body.read_to_vec().ok()?).ok()?;
         value.get("items").is_some().then_some(value)
     };
-    let all = |path: &str, count: usize| {
-        get(path).is_some_and(|list| matches!(ready_of(&list), (n, true) if n >= count))
-    };
+    let look = |path: &str| get(path).map(|list| ready_of(&list));
     until("all Nodes to be Ready", SOMETIMES, over, || {
-        all("/api/v1/nodes", whole.nodes)
+        look("/api/v1/nodes")
+            .is_some_and(|(count, lacking)| count >= whole.nodes && lacking.is_empty())
     })?;
     times.nodes = start.elapsed().as_secs_f64();
     until("all pods to be Ready", SOMETIMES, over, || {
-        all("/api/v1/namespaces/kube-system/pods", whole.system)
-            && all("/api/v1/namespaces/kube-flannel/pods", whole.network)
+        let (Some(system), Some(network)) = (
+            look("/api/v1/namespaces/kube-system/pods"),
+            look("/api/v1/namespaces/kube-flannel/pods"),
+        ) else {
+            return false;
+        };
+        let lacking = [system.1, network.1].concat();
+        let complete = system.0 >= whole.system && network.0 >= whole.network;
+        if complete && lacking.is_empty() {
+            return true;
+        }
+        times.last = lacking.join(" ");
+        false
     })?;
     times.pods = start.elapsed().as_secs_f64();
     Ok(times)
@@ -150,17 +162,24 @@ fn until(
     Ok(())
 }
 
-/// How many items there are, and whether every one is Ready.
-fn ready_of(list: &Value) -> (usize, bool) {
+/// How many items there are, and which are not Ready.
+fn ready_of(list: &Value) -> (usize, Vec<String>) {
     let none = Vec::new();
     let items = list["items"].as_array().unwrap_or(&none);
-    let is_ready = |item: &Value| {
+    let is_ready = |item: &&Value| {
         let conditions = item["status"]["conditions"].as_array().unwrap_or(&none);
         conditions
             .iter()
             .any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
     };
-    (items.len(), items.iter().all(is_ready))
+    let lacking = items.iter().filter(|item| !is_ready(item));
+    let name = |item: &Value| {
+        item["metadata"]["name"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
+    };
+    (items.len(), lacking.map(name).collect())
 }
 
 /// The watcher asks nothing that it would act on: whose certificate answers is not its business.

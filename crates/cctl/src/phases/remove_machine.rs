@@ -17,6 +17,8 @@ pub struct RemoveMachine {
     pub timeout: u64,
     /// Whether it can be reached; one that cannot is only taken out of the cluster.
     pub reached: bool,
+    /// Whether its place in the cluster stays, for what comes after it.
+    pub stays: bool,
     /// A control plane that stays, which the cluster is spoken to through.
     pub through: Option<String>,
 }
@@ -46,31 +48,29 @@ impl Phase for RemoveMachine {
                 last,
             ))];
         }
-        if self.reached {
-            if self.node.is_some() {
-                last = vec![After::Done(plan.add(
-                    self.name(),
-                    host,
-                    Action::ResetNode,
-                    last,
-                ))];
-            }
-            if self.member.is_some() {
-                last = vec![After::Done(plan.add(
-                    self.name(),
-                    host,
-                    Action::ResetMember { leave: true },
-                    last,
-                ))];
-            }
-        } else if let (Some(id), Some(through)) = (&self.member, &self.through) {
+        // One that is to be replaced may be past leaving by itself.
+        let leaves = self.reached && !self.stays;
+        if let (Some(id), Some(through), false) = (&self.member, &self.through, leaves) {
+            let action = Action::RemoveMember { id: id.clone() };
             last = vec![After::Done(plan.add(
                 self.name(),
                 Some(through),
-                Action::RemoveMember { id: id.clone() },
+                action,
                 last,
             ))];
         }
-        plan.add(self.name(), host, Action::Forget, last);
+        let mut resets = Vec::new();
+        if self.reached && self.node.is_some() {
+            resets.push(Action::ResetNode);
+        }
+        if self.reached && self.member.is_some() {
+            resets.push(Action::ResetMember { leave: leaves });
+        }
+        if !self.stays {
+            resets.push(Action::Forget);
+        }
+        for action in resets {
+            last = vec![After::Done(plan.add(self.name(), host, action, last))];
+        }
     }
 }

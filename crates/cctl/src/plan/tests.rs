@@ -333,6 +333,7 @@ fn a_machine_goes_from_the_outside_in() {
         member: Some("ab".into()),
         drain: true,
         timeout: 300,
+        stays: false,
         reached: true,
         through: Some("10.0.0.1".into()),
     };
@@ -348,6 +349,19 @@ fn a_machine_goes_from_the_outside_in() {
     1. [remove-machine] h1: delete node h3
     2. [remove-machine] h1: remove etcd member ab  (after 1)
     3. [remove-machine] h3: forget the machine  (after 2)
+    ");
+    // What comes after it has its place.
+    phase.stays = true;
+    insta::assert_snapshot!(shown(&[&phase], &goal, &seen, BOTH), @r"
+    1. [remove-machine] h1: delete node h3
+    2. [remove-machine] h1: remove etcd member ab  (after 1)
+    ");
+    phase.reached = true;
+    insta::assert_snapshot!(shown(&[&phase], &goal, &seen, BOTH), @r"
+    1. [remove-machine] h1: delete node h3
+    2. [remove-machine] h1: remove etcd member ab  (after 1)
+    3. [remove-machine] h3: take Kubernetes off the host (nodeadm reset)  (after 2)
+    4. [remove-machine] h3: take etcd off the host, its data set aside (etcdadm reset)  (after 3)
     ");
 }
 

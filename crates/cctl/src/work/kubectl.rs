@@ -230,25 +230,6 @@ pub(super) fn remove_node(
     Ok(Outcome::default())
 }
 
-/// Takes a member out of the member list.
-pub(super) fn remove_member(
-    shared: &Shared<'_>,
-    remote: &Remote,
-    id: &str,
-) -> Result<Outcome, Error> {
-    let args = [
-        "--endpoints=https://127.0.0.1:2379",
-        "--cacert=/etc/etcd/pki/ca.crt",
-        "--cert=/etc/etcd/pki/etcdctl-etcd-client.crt",
-        "--key=/etc/etcd/pki/etcdctl-etcd-client.key",
-        "member",
-        "remove",
-        id,
-    ];
-    tool::feed(remote, &program(shared, "etcdctl"), &args, "", LIMIT)?;
-    Ok(Outcome::default())
-}
-
 /// Whoever led is dead, and the others would wait for its lease to end.
 const LEADERS: [&str; 2] = ["kube-controller-manager", "kube-scheduler"];
 /// What the pods that prove nodes are found by.

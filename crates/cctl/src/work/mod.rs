@@ -79,20 +79,21 @@ pub(crate) fn run(shared: &Shared<'_>, step: &Step, hear: Hear<'_>) -> Result<Ou
             drain,
             timeout,
         } => kubectl::remove_node(shared, remote, name, *drain, *timeout, hear),
-        Action::RemoveMember { id } => kubectl::remove_member(shared, remote, id),
+        // It knows the quorum, and finds a member that is gone already as it should be.
+        Action::RemoveMember { id } => done(remote, "etcdadm", &["member", "remove", id], hear),
         Action::ResetNode => {
-            let outcome = reset(remote, "nodeadm", &["reset"], hear)?;
+            let outcome = done(remote, "nodeadm", &["reset"], hear)?;
             copies::remove(remote)?;
             Ok(outcome)
         }
-        Action::ResetMember { leave: true } => reset(remote, "etcdadm", &["reset"], hear),
+        Action::ResetMember { leave: true } => done(remote, "etcdadm", &["reset"], hear),
         Action::ResetMember { leave: false } | Action::FenceMember => {
-            reset(remote, "etcdadm", &["reset", "--skip-remove-member"], hear)
+            done(remote, "etcdadm", &["reset", "--skip-remove-member"], hear)
         }
         Action::KeepKubeconfig | Action::Forget => Ok(Outcome::default()),
         Action::SendSnapshot => recovery::send(shared, remote),
         Action::ProveSnapshot => recovery::prove(shared, remote, hear),
-        Action::FenceControlPlane => reset(remote, "nodeadm", &["fence"], hear),
+        Action::FenceControlPlane => done(remote, "nodeadm", &["fence"], hear),
         Action::RestoreMember => {
             let (path, version) = (recovery::path(shared)?, recovery::version(shared));
             let verb = ["restore", path.as_str(), "--version", version.as_str()];
@@ -198,7 +199,8 @@ fn node(
     Ok(Outcome::default())
 }
 
-fn reset(
+/// Runs a verb of which nothing is to be known but that it was done.
+fn done(
     remote: &Remote,
     tool: &'static str,
     args: &[&str],

@@ -32,10 +32,11 @@ impl Phase<Node> for WriteKubeadmConfiguration {
             let token = earlier.unwrap_or_else(bootstrap_token::draw);
             let configuration = kubeadm::init_documents(settings, &token);
             let mut plan = plan_file(seen, path, 0o600, &configuration)?;
+            let (host, port) = settings.endpoint_parts();
             plan.extend(plan_patch(
                 seen,
                 "corednsdeployment+strategic.json",
-                &coredns::deployment_patch(),
+                &coredns::deployment_patch(&host, port),
             )?);
             return Ok(plan);
         }

@@ -1,6 +1,7 @@
-//! `cctl apply` killed where it stands. The next one ends in the same healthy cluster, with nothing left to do.
+//! `cctl apply` killed where it stands, or hosts that lose power under it. The next one ends in the same healthy cluster,
+//! with nothing left to do.
 //!
-//! A point is what `cctl` tells of its progress: it is killed as soon as it has said that.
+//! A point is what `cctl` tells of its progress: the blow falls as soon as it has said that.
 
 use std::fmt;
 
@@ -8,7 +9,7 @@ use hosts::{Admin, ClusterFile, Next, Sweep};
 use lab::Base;
 use serde_json::Value;
 
-use crate::{Ground, READY, timed};
+use crate::{Ground, READY, power, timed};
 
 /// Points of the sweep that a run takes by default: each costs a cluster.
 const SAMPLE: usize = 1;
@@ -33,22 +34,48 @@ pub(crate) enum Sign {
     Change(&'static str, &'static str),
 }
 
+/// What befalls an apply.
+#[derive(Debug, Clone, Copy)]
+enum Blow {
+    /// It is killed here.
+    Kill(Point),
+    /// Each of the two hosts loses power when this is told of it.
+    PowerLoss([Point; 2]),
+}
+
 /// Spread over an apply, in the order in which it comes by.
-const POINTS: [Point; 10] = [
-    at(3, Sign::Note("bring nodeadm")),
-    at(1, Sign::Begins("send-artifacts", "send etcd")),
-    at(1, Sign::Change("form-etcd", "start-member")),
-    at(2, Sign::Change("form-etcd", "promote-member")),
-    at(1, Sign::Done("send-artifacts", "send programs")),
-    at(4, Sign::Change("prepare-hosts", "import-images")),
-    at(1, Sign::Change("start-control-plane", "start-kubelet")),
-    at(2, Sign::Change("join-control-planes", "write-manifests")),
-    at(5, Sign::Change("join-workers", "join-cluster")),
-    at(1, Sign::Begins("verify-cluster", "wait")),
+const BLOWS: [Blow; 11] = [
+    kill(3, Sign::Note("bring nodeadm")),
+    kill(1, Sign::Begins("send-artifacts", "send etcd")),
+    kill(1, Sign::Change("form-etcd", "start-member")),
+    kill(2, Sign::Change("form-etcd", "promote-member")),
+    kill(1, Sign::Done("send-artifacts", "send programs")),
+    kill(4, Sign::Change("prepare-hosts", "import-images")),
+    kill(1, Sign::Change("start-control-plane", "start-kubelet")),
+    kill(2, Sign::Change("join-control-planes", "write-manifests")),
+    kill(5, Sign::Change("join-workers", "join-cluster")),
+    kill(1, Sign::Begins("verify-cluster", "wait")),
+    Blow::PowerLoss([
+        at(3, Sign::Change("join-control-planes", "start-kubelet")),
+        at(5, Sign::Change("join-workers", "join-cluster")),
+    ]),
 ];
 
 pub(crate) const fn at(host: u8, sign: Sign) -> Point {
     Point { host, sign }
+}
+
+const fn kill(host: u8, sign: Sign) -> Blow {
+    Blow::Kill(at(host, sign))
+}
+
+impl fmt::Display for Blow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Kill(point) => point.fmt(f),
+            Self::PowerLoss([one, other]) => write!(f, "power lost at {one}, and at {other}"),
+        }
+    }
 }
 
 impl fmt::Display for Point {
@@ -87,7 +114,10 @@ fn sweep_cctl_kill_an_apply_is_finished_by_the_next() {
     let sweep = Sweep::from_environment("cctl-kill", "apply", &cache).unwrap();
     let subject = subject();
     sweep
-        .run(&subject, &POINTS, SAMPLE, |_, point| killed_at(point))
+        .run(&subject, &BLOWS, SAMPLE, |_, blow| match blow {
+            Blow::Kill(point) => killed_at(point),
+            Blow::PowerLoss(points) => power::lost_at(points),
+        })
         .unwrap();
 }
 
@@ -110,6 +140,12 @@ fn killed_at(point: &Point) {
     let admin = ground.admin("admin");
     let file = ClusterFile::new(&ground.lab, &ground.hosts, 3, "admin");
     let words = admin.apply_words(&file).unwrap();
+    kill_at(&admin, &words, point);
+    finish(&admin, &file, &ground);
+}
+
+/// Runs `cctl` with these words until it comes by this point, and kills it there.
+pub(crate) fn kill_at(admin: &Admin<'_>, words: &[String], point: &Point) {
     let hear = |told: &Value| {
         if point.is(told) {
             Next::Kill
@@ -118,15 +154,10 @@ fn killed_at(point: &Point) {
         }
     };
     let killed = timed("  until it was killed", || {
-        admin.listen(&words, hear).unwrap()
+        admin.listen(words, hear).unwrap()
     });
-    assert_eq!(
-        killed.code,
-        137,
-        "it did not come by {point}: {}",
-        killed.error_text()
-    );
-    finish(&admin, &file, &ground);
+    let said = killed.error_text();
+    assert_eq!(killed.code, 137, "it did not come by {point}: {said}");
 }
 
 /// The next apply ends in a healthy cluster, and the one after that finds nothing to do.

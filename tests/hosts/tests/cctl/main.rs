@@ -12,7 +12,9 @@ mod life;
 mod power;
 mod recovered;
 mod refused;
+mod saved;
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use hosts::{Admin, Equipment};
@@ -25,8 +27,10 @@ const READY: Duration = Duration::from_secs(240);
 struct Ground {
     hosts: Vec<Host>,
     lab: Lab,
-    // Goes last: the lab lies in it.
-    folder: tempfile::TempDir,
+    folder: PathBuf,
+    /// Goes last: the folder goes with it.
+    #[expect(dead_code, reason = "held for what it does in the end")]
+    temporary: Option<tempfile::TempDir>,
 }
 
 impl Ground {
@@ -35,21 +39,27 @@ impl Ground {
     }
 
     fn with(name: &str, count: u8, spec: HostSpec) -> Self {
-        let folder = tempfile::Builder::new()
+        let temporary = tempfile::Builder::new()
             .prefix("klusterkit-")
             .tempdir_in("/var/tmp")
             .unwrap();
+        let folder = temporary.path().to_owned();
         let base = Base::ensure().unwrap();
         let name = format!("cctl-{name}");
-        let lab = Lab::create(LabConfig::new(name, folder.path().join("lab"), &base)).unwrap();
+        let lab = Lab::create(LabConfig::new(name, folder.join("lab"), &base)).unwrap();
         let hosts = lab.up(count, spec).unwrap();
-        Self { hosts, lab, folder }
+        Self {
+            hosts,
+            lab,
+            folder,
+            temporary: Some(temporary),
+        }
     }
 
     /// An admin of these hosts, with a folder of this name.
     fn admin(&self, name: &str) -> Admin<'_> {
         let equipment = Equipment::from_environment().unwrap();
-        Admin::new(&self.lab, equipment, self.folder.path().join(name)).unwrap()
+        Admin::new(&self.lab, equipment, self.folder.join(name)).unwrap()
     }
 }
 

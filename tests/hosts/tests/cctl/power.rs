@@ -4,30 +4,19 @@
 use hosts::{ClusterFile, Next};
 use serde_json::Value;
 
-use crate::killed::{Point, Sign, finish};
+use crate::killed::{Point, finish};
 use crate::{Ground, timed};
 
-#[test]
-#[ignore = "whole hosts: run by `cargo xtask test`"]
-fn hosts_that_lose_power_during_an_apply_are_finished_by_the_next() {
+/// Each of these hosts loses power when this is told of it.
+pub(crate) fn lost_at(points: &[Point; 2]) {
     let ground = Ground::new("power", 5);
     let admin = ground.admin("admin");
     let file = ClusterFile::new(&ground.lab, &ground.hosts, 3, "admin");
     let words = admin.apply_words(&file).unwrap();
-    let blows = [
-        Point {
-            host: 3,
-            sign: Sign::Change("join-control-planes", "start-kubelet"),
-        },
-        Point {
-            host: 5,
-            sign: Sign::Change("join-workers", "join-cluster"),
-        },
-    ];
     let mut struck = Vec::new();
     let output = timed("apply, with two hosts that lose power", || {
         let hear = |told: &Value| {
-            for point in blows.iter().filter(|point| point.is(told)) {
+            for point in points.iter().filter(|point| point.is(told)) {
                 let host = &ground.hosts[usize::from(point.host) - 1];
                 if !struck.contains(&point.host) {
                     println!("{} loses power at {point}", host.name());

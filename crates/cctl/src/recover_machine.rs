@@ -1,0 +1,154 @@
+//! `cctl recover machine`: one control plane died while the others go on. What is left of it goes out of the cluster, and
+//! its place is filled: by the same host, installed anew or reset, or by another one.
+//!
+//! Each part is done where it still is to be done, so a run that was cut off is finished by the same command.
+
+use cli::Context;
+use serde::Serialize;
+use state::{SshMachineStatus, State};
+
+use crate::arguments::{ApplyArgs, RecoverMachine};
+use crate::delete_machine::{reach, removal};
+use crate::goal::Goal;
+use crate::phases::RemoveMachine;
+use crate::plan::{View, make};
+use crate::session::{self, Looked};
+use crate::settings::Settings;
+use crate::{Error, apply};
+
+/// What `recover machine` prints.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Recovered<'a> {
+    machine: &'a str,
+    /// The host that is in its place now.
+    host: &'a str,
+    steps: usize,
+}
+
+pub(crate) fn run(
+    context: &mut Context,
+    settings: &Settings,
+    args: &RecoverMachine,
+) -> Result<(), cli::Error> {
+    let (mut open, state) = session::open_or_read(settings, args.dry_run)?;
+    session::not_recovering(Some(&state))?;
+    let named = ApplyArgs {
+        bundle: args.bundle.clone(),
+        ..ApplyArgs::default()
+    };
+    let mut goal = session::goal(&named, Some(&state))?;
+    let (old, new) = (
+        args.address.to_string(),
+        args.replaced_by.unwrap_or(args.address).to_string(),
+    );
+    let was_replaced = old != new && goal.machine(&old).is_none() && goal.machine(&new).is_some();
+    let mut removed = 0;
+    if !was_replaced {
+        check(&goal, &old, &new)?;
+        let looked = reach(context, &goal, &state, settings, &old, true)?;
+        let (removal, members) = removal(&goal, &looked, &state, &old)?;
+        if members
+            .iter()
+            .any(|member| member.is_at(&old) && member.healthy)
+        {
+            return Err(cli::Error::from(Error::Refused(format!(
+                "{old} lives: its etcd member is healthy"
+            )))
+            .hint(
+                "`cctl apply` finishes what was begun; `cctl delete machine` takes out what works",
+            ));
+        }
+        let phase = RemoveMachine {
+            stays: true,
+            ..removal
+        };
+        let view = View {
+            goal: &goal,
+            seen: &looked.seen,
+            started: state.started,
+            recovery: None,
+        };
+        let plan = make(&[&phase], &view);
+        if args.dry_run {
+            context.progress.note(&format!(
+                "then {new} is made what {old} was, as by `cctl create machine`"
+            ));
+            return apply::show(context, &plan, &looked);
+        }
+        let mut state = session::remember(&goal, open, Some(&looked), settings)?;
+        apply::carry_out(context, &goal, &looked, &plan, &mut state, None)?;
+        drop::<Looked>(looked);
+        removed = plan.steps.len();
+        replace(&mut goal, &old, args);
+        clear(&mut state.state, &goal, &old, &new, settings);
+        state.save().map_err(Error::from)?;
+        open = Some(state);
+    } else if args.dry_run {
+        return apply::with_goal(context, settings, &goal, true);
+    }
+    let (_, made) = apply::make_so(context, settings, &goal, open)?;
+    let result = Recovered {
+        machine: &old,
+        host: &new,
+        steps: removed + made,
+    };
+    context.print(&result, |result| {
+        if result.machine == result.host {
+            format!("{} is a control plane again\n", result.host)
+        } else {
+            format!("{} is in the place of {}\n", result.host, result.machine)
+        }
+    })
+}
+
+/// Refuses what is no control plane's recovery.
+fn check(goal: &Goal, old: &str, new: &str) -> Result<(), Error> {
+    let refuse = |what: String| Err(Error::Refused(what));
+    if goal.machine(old).is_none() {
+        return Err(Error::NoMachine(old.to_owned()));
+    }
+    if goal.nodes().iter().any(|node| node == old) {
+        return refuse(format!(
+            "{old} is a worker, which keeps nothing: `cctl delete machine --force` and `cctl create machine` bring it back"
+        ));
+    }
+    if old != new && goal.machine(new).is_some() {
+        return refuse(format!("{new} is a machine of the cluster already"));
+    }
+    let endpoint = goal.configuration.control_plane_endpoint.address();
+    if old != new && endpoint.is_some_and(|endpoint| endpoint.to_string() == old) {
+        return refuse(format!(
+            "{old} is where all reach the API: another address for it cannot be told to the nodes yet"
+        ));
+    }
+    Ok(())
+}
+
+fn replace(goal: &mut Goal, old: &str, args: &RecoverMachine) {
+    let Some(new) = args.replaced_by else {
+        return;
+    };
+    for machine in &mut goal.configuration.machines {
+        if machine.address.to_string() == old {
+            machine.address = new;
+        }
+    }
+}
+
+/// What was known of the machine is of the one that died.
+fn clear(state: &mut State, goal: &Goal, old: &str, new: &str, settings: &Settings) {
+    state.set_configuration(goal.configuration.clone(), goal.documents.clone());
+    if old != new {
+        state.forget(old);
+    } else if let Some(machine) = state.machine_mut(old) {
+        machine.status = SshMachineStatus::default();
+        // Said with the command: the host was installed anew, and has new keys.
+        if settings.accept_new_host_keys {
+            machine.spec.host_keys.clear();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

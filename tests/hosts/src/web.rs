@@ -145,10 +145,11 @@ fn write_image(to: &Path) -> Result<(), Error> {
         }),
         config: Execution {
             env: vec!["PATH=/bin".to_owned()],
+            // httpd alone, as a container's first process, would be deaf to SIGTERM.
             entrypoint: [
                 "/bin/sh",
                 "-c",
-                "hostname > /www/index.html; exec httpd -f -p 80 -h /www",
+                "hostname > /www/index.html; trap 'exit 0' TERM; httpd -f -p 80 -h /www & wait",
             ]
             .map(str::to_owned)
             .to_vec(),
@@ -157,7 +158,12 @@ fn write_image(to: &Path) -> Result<(), Error> {
         layers: vec![LayerSource::Bytes(layer.finish().map_err(error)?)],
     })?;
     if to.exists() {
-        return Ok(());
+        let error = |source| Error::File {
+            action: "remove",
+            path: to.to_owned(),
+            source,
+        };
+        std::fs::remove_file(to).map_err(error)?;
     }
     draft.write_archive(to, &mut |_| {})?;
     Ok(())
@@ -172,8 +178,6 @@ fn manifest(replicas: usize) -> serde_json::Value {
             "template": {"metadata": {"labels": labels}, "spec": {
                 "topologySpreadConstraints": [{"maxSkew": 1, "topologyKey": "kubernetes.io/hostname",
                     "whenUnsatisfiable": "DoNotSchedule", "labelSelector": {"matchLabels": labels}}],
-                // httpd, as a container's first process, is deaf to SIGTERM.
-                "terminationGracePeriodSeconds": 2,
                 "containers": [{"name": "web", "image": IMAGE, "imagePullPolicy": "Never",
                     "ports": [{"containerPort": 80}]}]}}}},
         {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"}, "spec": {

@@ -58,7 +58,6 @@ const MASKED: &[&str] = &[
     "fstrim.timer",
     "getty.target",
     "console-getty.service",
-    "systemd-sysctl.service",
     "systemd-modules-load.service",
     "systemd-binfmt.service",
     "systemd-pstore.service",
@@ -108,6 +107,13 @@ SystemMaxUse=64M
 RateLimitIntervalSec=0
 ReadKMsg=no
 Audit=no
+";
+
+/// Of the kernel's settings those of the network are a host's own, and are set at its boot as on any other.
+const SYSCTL: &str = "\
+[Service]
+ExecStart=
+ExecStart=/lib/systemd/systemd-sysctl --prefix=/net
 ";
 
 /// The shared root, ready for use.
@@ -240,6 +246,9 @@ fn build(root: &Path, kernel: &str) -> Result<(), Error> {
     files::remove(&at("etc/hostname"))?;
 
     files::write(&at("etc/ssh/sshd_config.d/lab.conf"), SSHD, 0o644)?;
+    let sysctl = units.join("systemd-sysctl.service.d");
+    files::make_dir(&sysctl)?;
+    files::write(&sysctl.join("lab.conf"), SYSCTL, 0o644)?;
     files::make_dir(&at("etc/systemd/journald.conf.d"))?;
     files::write(&at("etc/systemd/journald.conf.d/lab.conf"), JOURNALD, 0o644)?;
     files::make_dir(&at("var/log/journal"))?;

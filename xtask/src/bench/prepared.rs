@@ -87,10 +87,6 @@ impl Prepared {
             // It would start and fail once a second until it has a configuration: no host that was just prepared does.
             host.nsexec(["systemctl", "stop", "kubelet"])?.check()?;
             host.nsexec(["systemctl", "start", "containerd"])?.check()?;
-            // What systemd does at a real host's boot.
-            let file = "/etc/sysctl.d/99-klusterkit.conf";
-            host.nsexec(["sysctl", "--quiet", "--ignore", "--load", file])?
-                .output()?;
             Ok(())
         })?;
         Ok((lab, hosts))

@@ -268,9 +268,15 @@ pub(crate) fn hang(host: &Host) {
 
 pub(crate) fn reboots(h1: &Host, h2: &Host) {
     let before = h1.boot_id().unwrap();
+    let forwards = || text(h1, ["cat", "/proc/sys/net/ipv4/ip_forward"]);
+    let setting = "net.ipv4.ip_forward = 1\n";
+    h1.write("/etc/sysctl.d/lab.conf", setting, 0o644).unwrap();
+    assert_eq!(forwards(), "0");
     h1.reboot().unwrap();
     let between = h1.boot_id().unwrap();
     assert_ne!(between, before);
+    assert_eq!(forwards(), "1", "its boot sets what is its own");
+    h1.exec(["rm", "/etc/sysctl.d/lab.conf"]).check().unwrap();
     // Its ssh connection may end before the command does.
     drop(h1.exec(["systemctl", "reboot"]).output());
     wait_until("h1 boots by itself", Duration::from_secs(60), || {

@@ -114,8 +114,13 @@ pub(super) fn removal(
     let member = seen
         .and_then(|seen| seen.member.as_ref().map(|member| member.member_id.clone()))
         .or_else(|| known.and_then(|known| known.status.etcd_member_id.clone()));
+    let other_member = goal
+        .members()
+        .into_iter()
+        .filter(|other| other != address)
+        .find(|other| looked.fleet.contains_key(other));
     let is_member = member.is_some();
-    let members = guard(goal, looked, address, is_member, through.as_deref())?;
+    let members = guard(goal, looked, address, is_member, other_member.as_deref())?;
     let node = kubernetes.then(|| {
         let hostname = known
             .map(|known| known.status.hostname.to_lowercase())
@@ -134,6 +139,7 @@ pub(super) fn removal(
         reached: looked.fleet.contains_key(address),
         stays: false,
         through,
+        other_member,
     };
     Ok((removal, members))
 }
@@ -166,7 +172,7 @@ fn guard(
     looked: &Looked,
     address: &str,
     member: bool,
-    through: Option<&str>,
+    other_member: Option<&str>,
 ) -> Result<Vec<EtcdMember>, Error> {
     let masters = goal.masters();
     if masters == [address] {
@@ -182,13 +188,7 @@ fn guard(
     if !member {
         return Ok(Vec::new());
     }
-    let on = goal
-        .members()
-        .into_iter()
-        .filter(|other| other != address)
-        .find_map(|other| looked.fleet.get(&other));
-    let on = on.or_else(|| through.and_then(|through| looked.fleet.get(through)));
-    let Some(on) = on else {
+    let Some(on) = other_member.and_then(|other| looked.fleet.get(other)) else {
         return Err(Error::Refused(format!(
             "no other etcd member than {address} can be reached, so it cannot be told whether etcd survives"
         )));

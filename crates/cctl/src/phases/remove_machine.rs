@@ -21,6 +21,8 @@ pub struct RemoveMachine {
     pub stays: bool,
     /// A control plane that stays, which the cluster is spoken to through.
     pub through: Option<String>,
+    /// The host of a member that stays, which etcd is spoken to through.
+    pub other_member: Option<String>,
 }
 
 impl Phase for RemoveMachine {
@@ -50,7 +52,7 @@ impl Phase for RemoveMachine {
         }
         // One that is to be replaced may be past leaving by itself.
         let leaves = self.reached && !self.stays;
-        if let (Some(id), Some(through), false) = (&self.member, &self.through, leaves) {
+        if let (Some(id), Some(through), false) = (&self.member, &self.other_member, leaves) {
             let action = Action::RemoveMember { id: id.clone() };
             last = vec![After::Done(plan.add(
                 self.name(),

@@ -336,6 +336,7 @@ fn a_machine_goes_from_the_outside_in() {
         stays: false,
         reached: true,
         through: Some("10.0.0.1".into()),
+        other_member: Some("10.0.0.2".into()),
     };
     insta::assert_snapshot!(shown(&[&phase], &goal, &seen, BOTH), @r"
     1. [remove-machine] h1: evict the pods of node h3, then delete it
@@ -347,19 +348,19 @@ fn a_machine_goes_from_the_outside_in() {
     phase.drain = false;
     insta::assert_snapshot!(shown(&[&phase], &goal, &seen, BOTH), @r"
     1. [remove-machine] h1: delete node h3
-    2. [remove-machine] h1: remove etcd member ab  (after 1)
+    2. [remove-machine] h2: remove etcd member ab  (after 1)
     3. [remove-machine] h3: forget the machine  (after 2)
     ");
     // What comes after it has its place.
     phase.stays = true;
     insta::assert_snapshot!(shown(&[&phase], &goal, &seen, BOTH), @r"
     1. [remove-machine] h1: delete node h3
-    2. [remove-machine] h1: remove etcd member ab  (after 1)
+    2. [remove-machine] h2: remove etcd member ab  (after 1)
     ");
     phase.reached = true;
     insta::assert_snapshot!(shown(&[&phase], &goal, &seen, BOTH), @r"
     1. [remove-machine] h1: delete node h3
-    2. [remove-machine] h1: remove etcd member ab  (after 1)
+    2. [remove-machine] h2: remove etcd member ab  (after 1)
     3. [remove-machine] h3: take Kubernetes off the host (nodeadm reset)  (after 2)
     4. [remove-machine] h3: take etcd off the host, its data set aside (etcdadm reset)  (after 3)
     ");

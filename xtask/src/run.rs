@@ -59,7 +59,10 @@ impl Task {
             "KLUSTERKIT_SEED",
             "KLUSTERKIT_SWEEP",
         ];
+        // A user's own PATH leaves root's programs out.
+        let path = std::env::var("PATH").unwrap_or_default();
         task.0
+            .env("PATH", format!("{path}:/usr/local/sbin:/usr/sbin:/sbin"))
             .arg(format!("--preserve-env={}", kept.join(",")))
             .arg("--")
             .arg(program)

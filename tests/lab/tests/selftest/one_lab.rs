@@ -268,14 +268,14 @@ pub(crate) fn hang(host: &Host) {
 
 pub(crate) fn reboots(h1: &Host, h2: &Host) {
     let before = h1.boot_id().unwrap();
-    let forwards = || text(h1, ["cat", "/proc/sys/net/ipv4/ip_forward"]);
-    let setting = "net.ipv4.ip_forward = 1\n";
+    let hops = || text(h1, ["cat", "/proc/sys/net/ipv4/ip_default_ttl"]);
+    let setting = "net.ipv4.ip_default_ttl = 63\n";
     h1.write("/etc/sysctl.d/lab.conf", setting, 0o644).unwrap();
-    assert_eq!(forwards(), "0");
+    assert_eq!(hops(), "64");
     h1.reboot().unwrap();
     let between = h1.boot_id().unwrap();
     assert_ne!(between, before);
-    assert_eq!(forwards(), "1", "its boot sets what is its own");
+    assert_eq!(hops(), "63", "its boot sets what is its own");
     h1.exec(["rm", "/etc/sysctl.d/lab.conf"]).check().unwrap();
     // Its ssh connection may end before the command does.
     drop(h1.exec(["systemctl", "reboot"]).output());

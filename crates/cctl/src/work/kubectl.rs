@@ -112,18 +112,17 @@ pub(super) fn verify(
     let mut ready = vec!["wait", "--for=condition=Ready", timeout.as_str()];
     ready.extend(nodes.iter().map(String::as_str));
     waits.push(("all nodes to be Ready", ready));
-    if shared.goal.configuration.network.cni == Cni::Flannel {
-        waits.push((
-            "DNS to run",
-            vec![
-                "-n",
-                "kube-system",
-                "rollout",
-                "status",
-                "deployment/coredns",
-                timeout.as_str(),
-            ],
-        ));
+    let dns = [
+        "-n",
+        "kube-system",
+        "rollout",
+        "status",
+        "deployment/coredns",
+        timeout.as_str(),
+    ];
+    let has_dns = shared.goal.configuration.network.cni == Cni::Flannel;
+    if has_dns {
+        waits.push(("DNS to run", dns.to_vec()));
     }
     for (what, _) in &waits {
         hear(Event::Note {
@@ -135,11 +134,40 @@ pub(super) fn verify(
         |(what, _)| (*what).to_owned(),
         |(_, args)| kubectl(shared, remote, args, "", READY_LIMIT + LIMIT),
     )?;
+    if has_dns && names.len() > 1 && spread_dns(shared, remote)? {
+        hear(Event::Note {
+            note: "DNS gets a second node".to_owned(),
+        });
+        kubectl(shared, remote, &dns, "", READY_LIMIT + LIMIT)?;
+    }
     delete_tokens(shared, remote)?;
     Ok(Outcome {
         note: Some(format!("{} nodes Ready", names.len())),
         ..Outcome::default()
     })
+}
+
+/// Whether one of CoreDNS' pods was sent to look for another node: those that were made while there was one node only are
+/// both on it, and DNS would be lost with it.
+fn spread_dns(shared: &Shared<'_>, remote: &Remote) -> Result<bool, Error> {
+    const WHERE: &str = r#"jsonpath={range .items[*]}{.metadata.name} {.spec.nodeName}{"\n"}{end}"#;
+    let mut list = vec!["-n", "kube-system", "get", "pods"];
+    list.extend(["-l", "k8s-app=kube-dns", "-o", WHERE]);
+    let pods = kubectl(shared, remote, &list, "", LIMIT)?;
+    let Some(pod) = crowded(&pods) else {
+        return Ok(false);
+    };
+    let delete = ["-n", "kube-system", "delete", "pod", pod, "--wait=false"];
+    kubectl(shared, remote, &delete, "", LIMIT)?;
+    Ok(true)
+}
+
+/// One of several pods, each a line with its node, that are all on the same one.
+fn crowded(pods: &str) -> Option<&str> {
+    let mut pods = pods.lines().filter_map(|line| line.split_once(' '));
+    let (name, node) = pods.next()?;
+    let mut others = pods.peekable();
+    (others.peek().is_some() && others.all(|(_, other)| other == node)).then_some(name)
 }
 
 /// The tokens have served.
@@ -369,4 +397,18 @@ fn proof(node: &str, image: &str) -> Value {
             }],
         },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::crowded;
+
+    #[test]
+    fn pods_on_one_node_are_crowded() {
+        assert_eq!(crowded("a h1\nb h1\n"), Some("a"));
+        assert_eq!(crowded("a h1\nb h2\n"), None);
+        assert_eq!(crowded("a h1\nb h1\nc h2\n"), None);
+        assert_eq!(crowded("a h1\n"), None);
+        assert_eq!(crowded(""), None);
+    }
 }

@@ -20,7 +20,7 @@ pub fn wait_until(
     let start = Instant::now();
     let mut pause = Duration::from_millis(2);
     loop {
-        let last = start.elapsed() >= limit;
+        let (last, asked) = (start.elapsed() >= limit, Instant::now());
         if question()? {
             return Ok(());
         }
@@ -30,7 +30,9 @@ pub fn wait_until(
                 limit,
             });
         }
-        std::thread::sleep(pause);
+        // A question that costs something takes that from who is to answer it.
+        let dear = (asked.elapsed() * 2).min(Duration::from_secs(1));
+        std::thread::sleep(pause.max(dear));
         pause = (pause * 3 / 2).min(Duration::from_millis(50));
     }
 }

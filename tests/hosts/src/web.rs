@@ -76,14 +76,14 @@ impl<'a> Web<'a> {
     /// Asks for its page from `host`, by its name in the cluster's DNS, until both pods have answered at least once.
     ///
     /// # Errors
-    /// Not within half a minute.
+    /// Not within a minute.
     pub fn reach_from(&self, host: &Host, pods: usize) -> Result<Vec<String>, Error> {
         let mut seen: Vec<String> = Vec::new();
         let what = format!(
             "{pods} pods of the Service to answer {} by name",
             host.name()
         );
-        wait_until(&what, Duration::from_secs(30), || {
+        wait_until(&what, Duration::from_secs(60), || {
             let answer = host
                 .exec(["busybox", "nslookup", NAME, DNS])
                 .output()?

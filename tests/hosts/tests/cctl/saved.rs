@@ -8,7 +8,8 @@
 use std::path::PathBuf;
 
 use hosts::{Admin, ClusterFile, Equipment, Web};
-use lab::{Base, HostSpec, Lab, LabConfig};
+use lab::{Base, Host, HostSpec, Lab, LabConfig, wait_until};
+use serde_json::Value;
 
 use crate::killed::subject;
 use crate::{Ground, READY, timed};
@@ -97,13 +98,36 @@ impl Saved {
         for name in KEPT {
             std::fs::copy(self.folder.join(name), files.join(name)).unwrap();
         }
-        Ground {
+        let ground = Ground {
             hosts,
             lab,
             folder,
             temporary: None,
-        }
+        };
+        serves(&ground);
+        ground
     }
+}
+
+/// Waits until the copy is what it was made from: what the API says before its kubelets have spoken is of the time before.
+fn serves(ground: &Ground) {
+    let admin = ground.admin("admin");
+    wait_until("every kubelet to speak again", READY, || {
+        let nodes = admin.get(&["nodes"]).unwrap_or_default();
+        let nodes = nodes["items"].as_array().cloned().unwrap_or_default();
+        let speaks = |host: &Host| {
+            let boot = host.boot_id().unwrap_or_default();
+            let of_host = |node: &&Value| node["metadata"]["name"] == host.name();
+            let node = nodes.iter().find(of_host);
+            node.is_some_and(|node| node["status"]["nodeInfo"]["bootID"] == boot)
+        };
+        Ok(ground.hosts.iter().all(speaks))
+    })
+    .unwrap();
+    admin.check_healthy(&ground.hosts, MASTERS, READY).unwrap();
+    let web = Web::of(&admin);
+    assert_eq!(web.nodes().unwrap(), ["h4"]);
+    web.reach_from(&ground.hosts[0], 1).unwrap();
 }
 
 /// Writes a ConfigMap of this name.

@@ -7,7 +7,7 @@ use crate::{Ground, NEWEST, timed};
 #[test]
 #[ignore = "whole hosts: run by `cargo xtask test`"]
 fn a_configuration_is_put_into_force_member_by_member() {
-    let ground = Ground::new("changed", 3);
+    let ground = Ground::alone("changed", 3);
     let members = ground.members(NEWEST);
     let hosts = ground.hosts.as_slice();
     members.equip_all(hosts).unwrap();

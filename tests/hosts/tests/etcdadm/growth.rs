@@ -27,7 +27,7 @@ fn members_come_and_go_on_etcd_3_7_and_no_write_is_lost() {
 
 fn come_and_go(version: &str, lab: &str) {
     println!("\netcd {version}");
-    let ground = Ground::new(lab, 5);
+    let ground = Ground::alone(lab, 5);
     let members = ground.members(version);
     let hosts = ground.hosts.as_slice();
     members.equip_all(hosts).unwrap();

@@ -17,7 +17,7 @@ const LARGE: usize = 1_000_000;
 #[test]
 #[ignore = "whole hosts: run by `cargo xtask test`"]
 fn a_cluster_is_looked_after_while_it_is_written_to() {
-    let ground = Ground::new("kept", 3);
+    let ground = Ground::alone("kept", 3);
     let members = ground.members(NEWEST);
     let hosts = ground.hosts.as_slice();
     let [first, second, third] = hosts else {
@@ -264,7 +264,7 @@ fn a_snapshot_is_taken_and_proven_and_a_damaged_one_is_told() {
 #[test]
 #[ignore = "whole hosts: run by `cargo xtask test`"]
 fn certificates_are_renewed_while_the_cluster_is_written_to() {
-    let ground = Ground::new("certs", 3);
+    let ground = Ground::alone("certs", 3);
     let members = ground.members(NEWEST);
     let hosts = ground.hosts.as_slice();
     members.equip_all(hosts).unwrap();

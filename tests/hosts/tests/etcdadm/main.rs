@@ -20,6 +20,7 @@ mod scheduled;
 mod three;
 mod upgraded;
 
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Instant;
 
 use hosts::{Equipment, Members};
@@ -32,15 +33,38 @@ const BESIDE: &str = "3.6.16";
 /// The oldest, whose members take one learner at a time.
 const OLDEST: &str = "3.5.35";
 
+/// Several labs share the machine's processors, and one that is written to all along has them to itself: a member that does
+/// not get its turn loses its leader.
+static MACHINE: RwLock<()> = RwLock::new(());
+
+/// A lab's right to be there.
+#[expect(dead_code, reason = "held for what it does in the end")]
+enum Turn {
+    Shared(RwLockReadGuard<'static, ()>),
+    Alone(RwLockWriteGuard<'static, ()>),
+}
+
 /// A lab with equipped hosts.
 struct Ground {
     folder: tempfile::TempDir,
     lab: Lab,
     hosts: Vec<Host>,
+    _turn: Turn,
 }
 
 impl Ground {
     fn new(name: &str, count: u8) -> Self {
+        let turn = MACHINE.read().unwrap_or_else(PoisonError::into_inner);
+        Self::with(name, count, Turn::Shared(turn))
+    }
+
+    /// One beside which there is no other.
+    fn alone(name: &str, count: u8) -> Self {
+        let turn = MACHINE.write().unwrap_or_else(PoisonError::into_inner);
+        Self::with(name, count, Turn::Alone(turn))
+    }
+
+    fn with(name: &str, count: u8, turn: Turn) -> Self {
         let folder = tempfile::Builder::new()
             .prefix("klusterkit-")
             .tempdir_in("/var/tmp")
@@ -49,7 +73,12 @@ impl Ground {
         let name = format!("etcdadm-{name}");
         let lab = Lab::create(LabConfig::new(name, folder.path().join("lab"), &base)).unwrap();
         let hosts = lab.up(count, HostSpec::default()).unwrap();
-        Self { folder, lab, hosts }
+        Self {
+            folder,
+            lab,
+            hosts,
+            _turn: turn,
+        }
     }
 
     /// The admin of a cluster that runs this release.

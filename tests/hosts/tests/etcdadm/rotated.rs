@@ -13,7 +13,7 @@ const OLD: &str = "/root/old";
 #[test]
 #[ignore = "whole hosts: run by `cargo xtask test`"]
 fn authorities_change_without_a_moment_of_distrust() {
-    let ground = Ground::new("rotate", 3);
+    let ground = Ground::alone("rotate", 3);
     let members = ground.members(NEWEST);
     let hosts = ground.hosts.as_slice();
     members.equip_all(hosts).unwrap();

@@ -7,7 +7,7 @@ use crate::{BESIDE, Ground, NEWEST, timed};
 #[test]
 #[ignore = "whole hosts: run by `cargo xtask test`"]
 fn a_cluster_goes_through_the_releases_and_no_write_is_lost() {
-    let ground = Ground::new("upgrade", 3);
+    let ground = Ground::alone("upgrade", 3);
     let members = ground.members(BESIDE);
     let hosts = ground.hosts.as_slice();
     members.equip_all(hosts).unwrap();

@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::fleet::Remote;
 use crate::goal::{Goal, name_of};
 use crate::phases::RemoveMachine;
-use crate::plan::{View, make};
+use crate::plan::{Plan, View, make};
 use crate::session::{self, Look, Looked};
 use crate::settings::Settings;
 use crate::tool::{self, ToolCall};
@@ -71,13 +71,7 @@ pub(crate) fn run(
         timeout: args.drain_timeout,
         ..removal
     };
-    let view = View {
-        goal: &goal,
-        seen: &looked.seen,
-        started: state.started,
-        recovery: None,
-    };
-    let plan = make(&[&phase], &view);
+    let plan = plan(&goal, &looked, &state, &phase);
     if args.dry_run {
         return apply::show(context, &plan, &looked);
     }
@@ -142,6 +136,17 @@ pub(super) fn removal(
         other_member,
     };
     Ok((removal, members))
+}
+
+/// The steps of it alone.
+pub(super) fn plan(goal: &Goal, looked: &Looked, state: &State, phase: &RemoveMachine) -> Plan {
+    let view = View {
+        goal,
+        seen: &looked.seen,
+        started: state.started,
+        recovery: None,
+    };
+    make(&[phase], &view)
 }
 
 /// Reaches all machines that can be reached: the one that goes must be among them unless it is said to be gone.

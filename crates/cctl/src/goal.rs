@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use api::{ClusterConfiguration, MemberResult, NodeFacts, Role};
 use serde::Deserialize;
 
+use crate::Error;
 use crate::artifacts::Artifacts;
 use state::HandedOn;
 
@@ -20,6 +21,35 @@ pub struct Goal {
 }
 
 impl Goal {
+    /// Refuses a host in a machine's place that cannot be there.
+    ///
+    /// # Errors
+    /// [`Error::Refused`].
+    pub(crate) fn may_replace(&self, old: &str, new: &str) -> Result<(), Error> {
+        if self.machine(new).is_some() {
+            return Err(Error::Refused(format!(
+                "{new} is a machine of the cluster already"
+            )));
+        }
+        let endpoint = self.configuration.control_plane_endpoint.address();
+        if endpoint.is_some_and(|endpoint| endpoint.to_string() == old) {
+            return Err(Error::Refused(format!(
+                "{old} is where all reach the API: another address for it cannot be told to the nodes yet"
+            )));
+        }
+        Ok(())
+    }
+
+    /// New hosts in the places of old ones: new addresses by the old ones.
+    pub(crate) fn replace(&mut self, replaced: &BTreeMap<String, String>) {
+        for machine in &mut self.configuration.machines {
+            let new = replaced.get(&machine.address.to_string());
+            if let Some(new) = new.and_then(|new| new.parse().ok()) {
+                machine.address = new;
+            }
+        }
+    }
+
     /// The machine with this address.
     #[must_use]
     pub fn machine(&self, address: &str) -> Option<&api::Machine> {

@@ -50,7 +50,7 @@ pub(crate) fn run(
         (Some(file), _) => file.clone(),
         (None, Some(member)) => {
             may_take(args)?;
-            take(context, settings, &state, &named, &member.to_string())?
+            take(context, settings, &state, &goal, &member.to_string())?
         }
         (None, None) => {
             return Err(Error::Usage("name the snapshot: --snapshot FILE".to_owned()).into());
@@ -66,7 +66,7 @@ pub(crate) fn run(
         )))
         .hint("say --yes; --dry-run shows what would be done"));
     }
-    replace(&mut goal, &recovery);
+    goal.replace(&recovery.replaced);
     let configuration = goal.configuration.clone();
     let looked = reach(context, &mut goal, &recovery, &state, settings)?;
     let plan = plan(&goal, &looked.seen, &recovery);
@@ -121,21 +121,17 @@ fn take(
     context: &mut Context,
     settings: &Settings,
     state: &State,
-    named: &ApplyArgs,
+    goal: &Goal,
     member: &str,
 ) -> Result<PathBuf, cli::Error> {
     let mut path = settings.state.clone().into_os_string();
     path.push(format!(".of-{member}.snapshot"));
     let path = PathBuf::from(path);
-    let begun = state
-        .recovery
-        .as_ref()
-        .is_some_and(|known| known.finished_at.is_none());
-    if begun && path.exists() {
+    if session::not_recovering(Some(state)).is_err() && path.exists() {
         // Its host was fenced perhaps: there is nothing to be taken any more.
         return Ok(path);
     }
-    let mut only = session::goal(named, Some(state))?;
+    let mut only = goal.clone();
     let machines = &mut only.configuration.machines;
     machines.retain(|machine| machine.address.to_string() == member);
     let (looked, failures) = session::visit(context, &only, Some(state), settings, Look::Facts)?;
@@ -227,16 +223,8 @@ fn begin(state: &State, goal: &Goal, snapshot: &Proven, args: &Recover) -> Resul
             return Err(Error::NoMachine(host.clone()));
         }
     }
-    let endpoint = goal.configuration.control_plane_endpoint.address();
     for (old, new) in &replaced {
-        if goal.machine(new).is_some() {
-            return refuse(format!("{new} is a machine of the cluster already"));
-        }
-        if endpoint.is_some_and(|endpoint| endpoint.to_string() == *old) {
-            return refuse(format!(
-                "{old} is where all reach the API: another address for it cannot be told to the nodes yet"
-            ));
-        }
+        goal.may_replace(old, new)?;
     }
     Ok(Recovery {
         replaced,
@@ -248,16 +236,6 @@ fn begin(state: &State, goal: &Goal, snapshot: &Proven, args: &Recover) -> Resul
         restored: false,
         finished_at: None,
     })
-}
-
-/// The new hosts in the places of the old ones.
-fn replace(goal: &mut Goal, recovery: &Recovery) {
-    for machine in &mut goal.configuration.machines {
-        let new = recovery.replaced.get(&machine.address.to_string());
-        if let Some(new) = new.and_then(|new| new.parse().ok()) {
-            machine.address = new;
-        }
-    }
 }
 
 fn leave_out(goal: &mut Goal, hosts: &[String]) {

@@ -3,15 +3,16 @@
 //!
 //! Each part is done where it still is to be done, so a run that was cut off is finished by the same command.
 
+use std::collections::BTreeMap;
+
 use cli::Context;
 use serde::Serialize;
 use state::{SshMachineStatus, State};
 
 use crate::arguments::{ApplyArgs, RecoverMachine};
-use crate::delete_machine::{reach, removal};
+use crate::delete_machine::{plan, reach, removal};
 use crate::goal::Goal;
 use crate::phases::RemoveMachine;
-use crate::plan::{View, make};
 use crate::session::{self, Looked};
 use crate::settings::Settings;
 use crate::{Error, apply};
@@ -63,13 +64,7 @@ pub(crate) fn run(
             stays: true,
             ..removal
         };
-        let view = View {
-            goal: &goal,
-            seen: &looked.seen,
-            started: state.started,
-            recovery: None,
-        };
-        let plan = make(&[&phase], &view);
+        let plan = plan(&goal, &looked, &state, &phase);
         if args.dry_run {
             context.progress.note(&format!(
                 "then {new} is made what {old} was, as by `cctl create machine`"
@@ -80,7 +75,7 @@ pub(crate) fn run(
         apply::carry_out(context, &goal, &looked, &plan, &mut state, None)?;
         drop::<Looked>(looked);
         removed = plan.steps.len();
-        replace(&mut goal, &old, args);
+        goal.replace(&BTreeMap::from([(old.clone(), new.clone())]));
         clear(&mut state.state, &goal, &old, &new, settings);
         state.save().map_err(Error::from)?;
         open = Some(state);
@@ -104,36 +99,18 @@ pub(crate) fn run(
 
 /// Refuses what is no control plane's recovery.
 fn check(goal: &Goal, old: &str, new: &str) -> Result<(), Error> {
-    let refuse = |what: String| Err(Error::Refused(what));
     if goal.machine(old).is_none() {
         return Err(Error::NoMachine(old.to_owned()));
     }
     if goal.nodes().iter().any(|node| node == old) {
-        return refuse(format!(
+        return Err(Error::Refused(format!(
             "{old} is a worker, which keeps nothing: `cctl delete machine --force` and `cctl create machine` bring it back"
-        ));
+        )));
     }
-    if old != new && goal.machine(new).is_some() {
-        return refuse(format!("{new} is a machine of the cluster already"));
+    if old == new {
+        return Ok(());
     }
-    let endpoint = goal.configuration.control_plane_endpoint.address();
-    if old != new && endpoint.is_some_and(|endpoint| endpoint.to_string() == old) {
-        return refuse(format!(
-            "{old} is where all reach the API: another address for it cannot be told to the nodes yet"
-        ));
-    }
-    Ok(())
-}
-
-fn replace(goal: &mut Goal, old: &str, args: &RecoverMachine) {
-    let Some(new) = args.replaced_by else {
-        return;
-    };
-    for machine in &mut goal.configuration.machines {
-        if machine.address.to_string() == old {
-            machine.address = new;
-        }
-    }
+    goal.may_replace(old, new)
 }
 
 /// What was known of the machine is of the one that died.

@@ -9,12 +9,21 @@ mod picture;
 
 use std::path::PathBuf;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 pub use live::{Live, look};
 pub use picture::{Absent, Picture};
 
 use crate::change::ClusterChange;
+
+/// The variables by which a container's client finds the API: at this address instead of the Service's.
+#[must_use]
+pub(crate) fn api_environment(host: &str, port: u16) -> [Value; 2] {
+    [
+        json!({"name": "KUBERNETES_SERVICE_HOST", "value": host}),
+        json!({"name": "KUBERNETES_SERVICE_PORT", "value": port.to_string()}),
+    ]
+}
 
 /// The API could not be asked or told.
 #[derive(Debug, thiserror::Error)]

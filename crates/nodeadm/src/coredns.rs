@@ -3,6 +3,8 @@
 
 use serde_json::{Value, json};
 
+use crate::cluster;
+
 /// What kubeadm lays over CoreDNS' Deployment (its patch target `corednsdeployment`).
 ///
 /// The API's address, since the Service's leads nowhere until kube-proxy has been there: what is sent before is lost, and
@@ -11,10 +13,7 @@ use serde_json::{Value, json};
 #[must_use]
 pub(crate) fn deployment_patch(host: &str, port: u16) -> Value {
     let probe = json!({"periodSeconds": 1, "failureThreshold": 30});
-    let env = [
-        json!({"name": "KUBERNETES_SERVICE_HOST", "value": host}),
-        json!({"name": "KUBERNETES_SERVICE_PORT", "value": port.to_string()}),
-    ];
+    let env = cluster::api_environment(host, port);
     let container = json!({"name": "coredns", "env": env, "readinessProbe": probe});
     json!({"spec": {"template": {"spec": {"containers": [container]}}}})
 }

@@ -9,6 +9,8 @@ use std::net::IpAddr;
 use api::yaml::{YamlError, split};
 use serde_json::{Value, json};
 
+use crate::cluster;
+
 /// The manifest's objects in their order.
 ///
 /// # Errors
@@ -107,13 +109,10 @@ fn set_api(daemon_set: &mut Value, host: &str, port: u16) {
             continue;
         };
         let env = container.entry("env").or_insert_with(|| json!([]));
-        for (name, value) in [
-            ("KUBERNETES_SERVICE_HOST", host),
-            ("KUBERNETES_SERVICE_PORT", &port.to_string()),
-        ] {
-            if let Some(env) = env.as_array_mut() {
-                env.retain(|variable| variable.get("name").and_then(Value::as_str) != Some(name));
-                env.push(json!({"name": name, "value": value}));
+        if let Some(env) = env.as_array_mut() {
+            for variable in cluster::api_environment(host, port) {
+                env.retain(|known| known.get("name") != variable.get("name"));
+                env.push(variable);
             }
         }
         if let Some(probe) = container

@@ -225,7 +225,8 @@ pub(crate) fn at_once(hosts: &[Host], work: impl Fn(&Host) -> Outcome + Sync) ->
     Ok(())
 }
 
-fn middle(mut numbers: Vec<f64>) -> f64 {
+/// The median, or the upper one of two.
+pub(crate) fn middle(mut numbers: Vec<f64>) -> f64 {
     numbers.sort_by(f64::total_cmp);
     numbers[numbers.len() / 2]
 }

@@ -3,11 +3,13 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use hosts::{client_url, peer_url};
 use lab::{Base, Host, HostSpec, Lab, LabConfig, Output, wait_until};
 use parts::catalog::NEWEST;
 use parts::mirror::ARCH;
 
 use super::Row;
+use super::cluster::{at_once, middle};
 use crate::Outcome;
 use crate::run::cache;
 
@@ -101,7 +103,7 @@ fn three(hosts: &[Host]) -> Outcome<Vec<Row>> {
 }
 
 fn joined(hosts: &[Host]) -> Outcome {
-    let endpoint = format!("https://{}:2379", hosts[0].address());
+    let endpoint = client_url(&hosts[0]);
     // Both are learners before either is promoted: else the second waits for etcd's five seconds of health.
     let joining = format!("{},{}", hosts[1].address(), hosts[2].address());
     etcdadm(&hosts[0], &["init"])?;
@@ -178,10 +180,6 @@ fn configure(hosts: &[Host], members: &[Host], state: &str) -> Outcome {
     Ok(())
 }
 
-fn peer_url(host: &Host) -> String {
-    format!("https://{}:2380", host.address())
-}
-
 fn start(host: &Host) -> Outcome {
     host.nsexec(["systemctl", "start", "etcd"])?.check()?;
     Ok(())
@@ -215,10 +213,7 @@ fn empty(host: &Host) -> Outcome {
 }
 
 fn healthy(hosts: &[Host]) -> Outcome {
-    let urls: Vec<String> = hosts
-        .iter()
-        .map(|host| format!("https://{}:2379", host.address()))
-        .collect();
+    let urls: Vec<String> = hosts.iter().map(client_url).collect();
     let urls = format!("--endpoints={}", urls.join(","));
     let mut said = String::new();
     let waited = wait_until("all members to be healthy", LIMIT, || {
@@ -231,29 +226,8 @@ fn healthy(hosts: &[Host]) -> Outcome {
     Ok(())
 }
 
-fn at_once(hosts: &[Host], work: impl Fn(&Host) -> Outcome + Sync) -> Outcome {
-    std::thread::scope(|scope| {
-        let run = |host| {
-            scope.spawn({
-                let work = &work;
-                move || work(host).map_err(|error| error.to_string())
-            })
-        };
-        let workers: Vec<_> = hosts.iter().map(run).collect();
-        for worker in workers {
-            worker.join().map_err(|_| "a worker panicked")??;
-        }
-        Ok(())
-    })
-}
-
 fn timed(work: impl FnOnce() -> Outcome) -> Outcome<f64> {
     let start = Instant::now();
     work()?;
     Ok(start.elapsed().as_secs_f64())
-}
-
-fn middle(mut numbers: Vec<f64>) -> f64 {
-    numbers.sort_by(f64::total_cmp);
-    numbers[numbers.len() / 2]
 }

@@ -2,26 +2,38 @@
 
 use std::path::Path;
 
-use host::{Inspect, Kind, UnitActivity};
+use host::{Inspect, Kind, Unit, UnitActivity};
 
 use super::{Outcome, bad, fine, set_up, there};
 use crate::settings::{CREDENTIALS, Settings};
 use crate::{Error, paths};
 
-/// Those of these units that do something now or soon.
-fn working<'n>(seen: &dyn Inspect, units: &[&'n str]) -> Result<Vec<&'n str>, Error> {
-    let known = seen.units(units)?;
-    let works = |unit: &host::Unit| {
-        matches!(
-            unit.activity,
-            UnitActivity::Active | UnitActivity::Activating
-        )
-    };
-    let both = units.iter().zip(&known);
-    Ok(both
-        .filter(|(_, unit)| works(unit))
-        .map(|(name, _)| *name)
-        .collect())
+/// Units by their names, asked of systemd at once.
+struct Units<'n>(Vec<(&'n str, Unit)>);
+
+impl<'n> Units<'n> {
+    fn ask(seen: &dyn Inspect, names: &[&'n str]) -> Result<Self, Error> {
+        let known = seen.units(names)?;
+        Ok(Self(names.iter().copied().zip(known).collect()))
+    }
+
+    /// Those that do something now or soon.
+    fn working(&self) -> Vec<&'n str> {
+        let works = |unit: &Unit| {
+            matches!(
+                unit.activity,
+                UnitActivity::Active | UnitActivity::Activating
+            )
+        };
+        let working = self.0.iter().filter(|(_, unit)| works(unit));
+        working.map(|(name, _)| *name).collect()
+    }
+
+    fn is_masked(&self, name: &str) -> bool {
+        self.0
+            .iter()
+            .any(|(known, unit)| *known == name && unit.masked)
+    }
 }
 
 /// Other container runtimes, and what brings them up.
@@ -41,7 +53,8 @@ pub(super) fn runtime(seen: &dyn Inspect, _: &Settings) -> Result<Outcome, Error
     let ours = seen
         .read_text(Path::new(paths::CONTAINERD_UNIT))?
         .is_some_and(|text| text.contains("Written by nodeadm"));
-    let mut others = working(seen, &RUNTIMES)?;
+    let units = Units::ask(seen, &RUNTIMES)?;
+    let mut others = units.working();
     others.retain(|unit| *unit != "containerd.service" || !ours);
     if !others.is_empty() {
         let hint = if others == ["containerd.service"] {
@@ -60,7 +73,7 @@ pub(super) fn runtime(seen: &dyn Inspect, _: &Settings) -> Result<Outcome, Error
             ),
         );
     }
-    if seen.unit("containerd.service")?.masked {
+    if units.is_masked("containerd.service") {
         return bad(
             "containerd.service is masked",
             "run `systemctl unmask containerd.service`",
@@ -86,9 +99,10 @@ const ORCHESTRATORS: [&str; 11] = [
 
 pub(super) fn orchestrator(seen: &dyn Inspect, _: &Settings) -> Result<Outcome, Error> {
     let ours = seen.stat(Path::new(paths::RECORD))?.is_some();
-    let mut found = working(seen, &ORCHESTRATORS)?;
+    let units = Units::ask(seen, &ORCHESTRATORS)?;
+    let mut found = units.working();
     found.retain(|unit| *unit != "kubelet.service" || !ours);
-    if !ours && seen.unit("kubelet.service")?.masked {
+    if !ours && units.is_masked("kubelet.service") {
         return bad(
             "kubelet.service is masked",
             "run `systemctl unmask kubelet.service`",

@@ -175,15 +175,23 @@ fn remove(path: &Path) -> Result<(), Error> {
 
 /// `sample` different numbers below `count`, in order, by the seed alone.
 fn choose(count: usize, sample: usize, seed: u64) -> Vec<usize> {
-    let mut state = seed;
-    let mut left: Vec<usize> = (0..count).collect();
-    let mut chosen = Vec::new();
-    while chosen.len() < sample && !left.is_empty() {
-        let at = usize::try_from(split_mix(&mut state) % left.len() as u64).unwrap_or(0);
-        chosen.push(left.swap_remove(at));
-    }
+    let mut chosen = shuffled(count, seed);
+    chosen.truncate(sample);
     chosen.sort_unstable();
     chosen
+}
+
+/// The numbers below `count` in an order that comes of the seed alone.
+#[must_use]
+pub fn shuffled(count: usize, seed: u64) -> Vec<usize> {
+    let mut state = seed;
+    let mut left: Vec<usize> = (0..count).collect();
+    let mut order = Vec::with_capacity(count);
+    while !left.is_empty() {
+        let at = usize::try_from(split_mix(&mut state) % left.len() as u64).unwrap_or(0);
+        order.push(left.swap_remove(at));
+    }
+    order
 }
 
 /// `SplitMix64`, by Steele, Lea and Flood (OOPSLA 2014).

@@ -126,16 +126,17 @@ impl<'l> Admin<'l> {
         self.write("kubeconfig", &config)
     }
 
-    /// `kubectl` with these words.
+    /// `kubectl` with these words. What it keeps lies in the admin's folder, not at home: it may be root that runs it.
     ///
     /// # Errors
     /// There is no kubectl among the supplies.
     pub fn kubectl<'a>(&self, words: impl IntoIterator<Item = &'a str>) -> Result<Run, Error> {
         let (kubectl, config) = (self.equipment.kubectl()?, self.file("kubeconfig"));
+        let cache = self.file("kubectl-cache");
         Ok(self
             .lab
             .run([text(&kubectl)])
-            .args(["--kubeconfig", text(&config)])
+            .args(["--kubeconfig", text(&config), "--cache-dir", text(&cache)])
             .args(words))
     }
 

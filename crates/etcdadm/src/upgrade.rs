@@ -11,7 +11,8 @@ use host::Local;
 use crate::arguments::UpgradeArgs;
 use crate::phases::{
     AwaitHealth, Begin, CheckDowngrade, CheckUpgrade, EnableDowngrade, FetchRelease,
-    InstallBinaries, RecordMember, SaveSnapshot, UpgradeMember, WriteConfiguration, WriteEtcdctl,
+    InstallBinaries, RecordMember, SaveSnapshot, SnapshotLog, UpgradeMember, WriteConfiguration,
+    WriteEtcdctl,
 };
 use crate::survey::Reach;
 use crate::verbs::{AnyPhase, Walk, print_made, reach, recorded, walked};
@@ -48,8 +49,9 @@ pub(crate) fn phases<'c>(reach: &Reach<'c>, interrupt: bool, way: Way) -> Vec<An
     };
     phases.push(Box::new(SaveSnapshot::once(reach.clone(), before.into())));
     phases.push(Box::new(FetchRelease(configuration)));
-    if way == Way::Down {
-        phases.push(Box::new(EnableDowngrade(reach.clone())));
+    match way {
+        Way::Up => phases.push(Box::new(SnapshotLog::new(reach.clone()))),
+        Way::Down => phases.push(Box::new(EnableDowngrade(reach.clone()))),
     }
     let rest: Vec<AnyPhase<'c>> = vec![
         Box::new(RecordMember {

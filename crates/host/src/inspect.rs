@@ -165,6 +165,16 @@ pub struct Unit {
 pub enum Condition {
     /// Something lies at this path.
     Exists(PathBuf),
+    /// Something in the folder whose name ends so was changed then or later.
+    Changed {
+        /// The folder.
+        folder: PathBuf,
+        /// How its name ends.
+        ending: String,
+        /// The time, in nanoseconds of Unix time.
+        #[serde(skip)]
+        since: i128,
+    },
     /// The unit is active.
     UnitActive(String),
     /// The program ends with 0.
@@ -177,6 +187,9 @@ impl fmt::Display for Condition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Exists(path) => write!(f, "{} exists", path.display()),
+            Self::Changed { folder, ending, .. } => {
+                write!(f, "a new {}/*{ending} exists", folder.display())
+            }
             Self::UnitActive(unit) => write!(f, "{unit} is active"),
             Self::Succeeds(query) => write!(f, "`{query}` succeeds"),
             Self::Listening(address) => write!(f, "{address} accepts connections"),
@@ -255,6 +268,21 @@ pub trait Inspect {
     /// # Errors
     /// When it cannot be started or does not end in time.
     fn query(&self, query: &Query) -> Result<Output, Error>;
+
+    /// Whether something in `folder` whose name ends so was changed at this time (nanoseconds of Unix time) or later.
+    ///
+    /// # Errors
+    /// [`Error::File`].
+    fn changed_since(&self, folder: &Path, ending: &str, since: i128) -> Result<bool, Error> {
+        let names = self.list(folder)?.unwrap_or_default();
+        for name in names.iter().filter(|name| name.ends_with(ending)) {
+            let stat = self.stat(&folder.join(name))?;
+            if stat.is_some_and(|stat| stat.changed >= since) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
 
     /// Whether `condition` holds now.
     ///

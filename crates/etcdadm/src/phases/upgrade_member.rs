@@ -6,7 +6,7 @@ use std::time::Duration;
 use etcd::Waits;
 use host::{Phase, UnitActivity};
 
-use crate::phases::remove_member::move_leader;
+use crate::phases::restart_member::hand_over;
 use crate::start::Start;
 use crate::survey::Reach;
 use crate::{Change, Error, Machine, View, paths};
@@ -45,27 +45,13 @@ impl<'a> Phase<Machine<'a>> for UpgradeMember<'_> {
         let active = seen.host().unit(paths::UNIT)?.activity == UnitActivity::Active;
         let status = seen.etcd().status(&local, &credentials);
         let wanted = configuration.version.bare();
-        let start = |restart| {
-            Change::Start(Start {
-                unit: paths::UNIT.to_owned(),
-                restart,
-                told: wanted.to_string(),
-                after: None,
-                limit: LIMIT,
-                first: false,
-            })
-        };
+        let start = |restart| start(restart, wanted.to_string());
         let mut plan = Vec::new();
         match status {
             _ if !active => plan.push(start(false)),
             Ok(status) if status.version == wanted => return Ok(plan),
-            Ok(status) => {
-                // A leader that stops leaves an election behind.
-                if status.leader == status.id
-                    && let Some(heir) = self.reach.survey(seen)?.heir(status.id)
-                {
-                    plan.push(move_leader(local.clone(), heir));
-                }
+            Ok(_) => {
+                plan.extend(hand_over(&self.reach, seen, &local)?);
                 plan.push(start(true));
             }
             Err(_) => {
@@ -79,4 +65,16 @@ impl<'a> Phase<Machine<'a>> for UpgradeMember<'_> {
         }
         Ok(plan)
     }
+}
+
+/// The start of a member that has data, as a release that is `told` so that another one is another change.
+pub(super) fn start(restart: bool, told: String) -> Change {
+    Change::Start(Start {
+        unit: paths::UNIT.to_owned(),
+        restart,
+        told,
+        after: None,
+        limit: LIMIT,
+        first: false,
+    })
 }

@@ -108,16 +108,7 @@ impl WriteConfiguration<'_> {
 
     /// What makes etcd's environment right.
     pub(crate) fn environment(&self, seen: &dyn View) -> Result<Vec<Change>, Error> {
-        let variables = self.variables(seen)?;
-        let pairs = variables
-            .iter()
-            .map(|(key, value)| (key.as_str(), value.as_str()));
-        let text = systemd::environment("", pairs).map_err(|source| Error::Environment {
-            path: paths::ENVIRONMENT,
-            source,
-        })?;
-        let text = format!("# Written by etcdadm.\n{text}");
-        file(seen.host(), Path::new(paths::ENVIRONMENT), 0o600, &text)
+        written(seen.host(), &self.variables(seen)?)
     }
 
     /// etcd's variables as they are to be.
@@ -204,6 +195,22 @@ impl WriteConfiguration<'_> {
         }
         Ok(members)
     }
+}
+
+/// What makes these variables etcd's environment.
+pub(super) fn written(
+    seen: &dyn Inspect,
+    variables: &[(String, String)],
+) -> Result<Vec<Change>, Error> {
+    let pairs = variables
+        .iter()
+        .map(|(key, value)| (key.as_str(), value.as_str()));
+    let text = systemd::environment("", pairs).map_err(|source| Error::Environment {
+        path: paths::ENVIRONMENT,
+        source,
+    })?;
+    let text = format!("# Written by etcdadm.\n{text}");
+    file(seen, Path::new(paths::ENVIRONMENT), 0o600, &text)
 }
 
 /// The unit of a member.

@@ -2,16 +2,16 @@
 
 use hosts::Equipment;
 
-use crate::{BESIDE, Ground, NEWEST, timed};
+use crate::{BESIDE, Ground, NEWEST, OLDEST, timed};
 
 #[test]
 #[ignore = "whole hosts: run by `cargo xtask test`"]
 fn a_cluster_goes_through_the_releases_and_no_write_is_lost() {
     let ground = Ground::alone("upgrade", 3);
-    let members = ground.members(BESIDE);
+    let members = ground.members(OLDEST);
     let hosts = ground.hosts.as_slice();
     members.equip_all(hosts).unwrap();
-    for version in [NEWEST] {
+    for version in [BESIDE, NEWEST] {
         let name = Equipment::etcd_name(version);
         let path = format!("/var/cache/etcdadm/etcd/v{version}/{name}.tar.gz");
         for host in hosts {
@@ -22,7 +22,7 @@ fn a_cluster_goes_through_the_releases_and_no_write_is_lost() {
     members.form(hosts).unwrap();
     let ((), written) = members
         .under_load(hosts, |_| {
-            for version in [NEWEST] {
+            for version in [BESIDE, NEWEST] {
                 let words = ["upgrade", "--version", &format!("v{version}")];
                 for host in hosts {
                     let what = format!("{} to {version}", host.name());

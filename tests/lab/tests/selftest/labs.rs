@@ -133,7 +133,7 @@ pub(crate) fn killed(base: &Base, dir: &Path) {
     assert!(!leftovers().is_empty());
     maker.kill().unwrap();
     maker.wait().unwrap();
-    let gone = wait_until("the orphans are gone", Duration::from_secs(30), || {
+    let gone = wait_until("the orphans are gone", Duration::from_secs(120), || {
         Ok(leftovers().is_empty())
     });
     assert!(gone.is_ok(), "still there: {:?}", leftovers());

@@ -95,7 +95,6 @@ fn what_etcd_cannot_do_is_refused() {
     for (from, to) in [
         ("3.5.35", "v3.7.3"),
         ("3.5.25", "v3.6.16"),
-        ("3.5.35", "v3.6.16"),
         ("3.6.16", "v3.6.15"),
     ] {
         let error = upgrade(&mut three(from), to).unwrap_err();
@@ -119,7 +118,6 @@ fn what_etcd_cannot_do_is_refused() {
     insta::assert_snapshot!(said, @"
     3.5.35 to v3.7.3: h1 (0000000000000001) runs v3.5.35, and etcd goes one minor release at a time to v3.7.3
     3.5.25 to v3.6.16: h1 (0000000000000001) runs v3.5.25: before 3.6, all members must run v3.5.26 or later, which mends a member list that 3.6 would misread
-    3.5.35 to v3.6.16: h1 (0000000000000001) runs v3.5.35: going on from 3.5 to 3.6 in place is not offered yet
     3.6.16 to v3.6.15: h1 (0000000000000001) runs v3.6.16 already, which is newer than v3.6.15
     one is off: h3 (0000000000000003) does not serve: https://10.77.0.14:2379 cannot be reached: nobody is there
     ");
@@ -162,4 +160,66 @@ fn the_cluster_is_told_before_a_member_goes_back() {
     3.5.35 to v3.5.36: phase check-downgrade: h1 (0000000000000001) runs v3.5.35 already, which is older than v3.5.36
     3.6.16 to v3.7.3: phase check-downgrade: h1 (0000000000000001) runs v3.6.16, and etcd goes back one minor release at a time, not to v3.7.3
     ");
+}
+
+#[test]
+fn a_log_with_learners_in_it_is_closed_before_3_6_reads_it() {
+    let mut world = three("3.5.35");
+    let archive = "/var/cache/etcdadm/etcd/v3.6.16/etcd-v3.6.16-linux-amd64.tar.gz";
+    world.put(archive, 0o644, "release");
+    let changes = upgrade(&mut world, "v3.6.16").unwrap();
+    assert!(!changes.contains("snapshot-log"), "{changes}");
+
+    let mut world = three("3.5.35");
+    world.put(archive, 0o644, "release");
+    let log = "/var/lib/etcd/member/wal/0000000000000000-0000000000000000.wal";
+    world.put(log, 0o600, r#"{"peerURLs":[],"isLearner":true}"#);
+    running(&mut world, &["ETCD_NAME=h1"]);
+    insta::assert_snapshot!(upgrade(&mut world, "v3.6.16").unwrap(), @"
+    save-snapshot: take a snapshot of h2 into /var/lib/etcdadm/before-v3.6.16.capsule
+    snapshot-log: write /etc/etcd/etcd.env (0600)
+    snapshot-log: hand leadership to h2 (0000000000000002)
+    snapshot-log: restart etcd.service and wait until it is ready
+    record-member: write /var/lib/etcdadm/member.json (0644)
+    install-binaries: run cp -p -- /opt/bin/etcd /opt/bin/etcd.v3.5.35
+    install-binaries: run cp -p -- /opt/bin/etcdctl /opt/bin/etcdctl.v3.5.35
+    install-binaries: run cp -p -- /opt/bin/etcdutl /opt/bin/etcdutl.v3.5.35
+    install-binaries: install etcd v3.6.16: /opt/bin/etcd, /opt/bin/etcdctl, /opt/bin/etcdutl
+    write-configuration: write /etc/etcd/etcd.env (0600)
+    upgrade-member: restart etcd.service and wait until it is ready
+    ");
+
+    // It was cut off after the restart.
+    let mut world = three("3.5.35");
+    world.put(archive, 0o644, "release");
+    world.put(log, 0o600, r#"{"peerURLs":[],"isLearner":true}"#);
+    running(&mut world, &["ETCD_NAME=h1", "ETCD_SNAPSHOT_COUNT=1"]);
+    insta::assert_snapshot!(upgrade(&mut world, "v3.6.16").unwrap(), @"
+    save-snapshot: take a snapshot of h2 into /var/lib/etcdadm/before-v3.6.16.capsule
+    snapshot-log: wait for etcd to have taken a snapshot of its log (at most 120s)
+    record-member: write /var/lib/etcdadm/member.json (0644)
+    install-binaries: run cp -p -- /opt/bin/etcd /opt/bin/etcd.v3.5.35
+    install-binaries: run cp -p -- /opt/bin/etcdctl /opt/bin/etcdctl.v3.5.35
+    install-binaries: run cp -p -- /opt/bin/etcdutl /opt/bin/etcdutl.v3.5.35
+    install-binaries: install etcd v3.6.16: /opt/bin/etcd, /opt/bin/etcdctl, /opt/bin/etcdutl
+    write-configuration: write /etc/etcd/etcd.env (0600)
+    upgrade-member: hand leadership to h2 (0000000000000002)
+    upgrade-member: restart etcd.service and wait until it is ready
+    ");
+    let text = world.host.read_text(Path::new(paths::ENVIRONMENT)).unwrap();
+    assert!(!text.unwrap().contains("SNAPSHOT_COUNT"));
+}
+
+/// The member runs with this environment.
+fn running(world: &mut World, environment: &[&str]) {
+    world.put("/proc/42/environ", 0o444, environment.join("\0"));
+    world.put("/proc/uptime", 0o444, "100.00 100.00\n");
+    let fields = "42 (etcd) S".to_owned() + &" 1".repeat(19) + " 5000 0\n";
+    world.put("/proc/42/stat", 0o444, fields);
+    let unit = Unit {
+        activity: UnitActivity::Active,
+        main_pid: 42,
+        ..Unit::default()
+    };
+    world.host.set_unit(paths::UNIT, unit);
 }

@@ -269,19 +269,29 @@ pub trait Inspect {
     /// When it cannot be started or does not end in time.
     fn query(&self, query: &Query) -> Result<Output, Error>;
 
-    /// Whether something in `folder` whose name ends so was changed at this time (nanoseconds of Unix time) or later.
+    /// Whether a condition holds that is about files alone; of another one, that it does not.
     ///
     /// # Errors
     /// [`Error::File`].
-    fn changed_since(&self, folder: &Path, ending: &str, since: i128) -> Result<bool, Error> {
-        let names = self.list(folder)?.unwrap_or_default();
-        for name in names.iter().filter(|name| name.ends_with(ending)) {
-            let stat = self.stat(&folder.join(name))?;
-            if stat.is_some_and(|stat| stat.changed >= since) {
-                return Ok(true);
+    fn lies_there(&self, condition: &Condition) -> Result<bool, Error> {
+        match condition {
+            Condition::Exists(path) => Ok(self.stat(path)?.is_some()),
+            Condition::Changed {
+                folder,
+                ending,
+                since,
+            } => {
+                let names = self.list(folder)?.unwrap_or_default();
+                for name in names.iter().filter(|name| name.ends_with(ending)) {
+                    let stat = self.stat(&folder.join(name))?;
+                    if stat.is_some_and(|stat| stat.changed >= *since) {
+                        return Ok(true);
+                    }
+                }
+                Ok(false)
             }
+            _ => Ok(false),
         }
-        Ok(false)
     }
 
     /// Whether `condition` holds now.

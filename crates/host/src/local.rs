@@ -383,12 +383,7 @@ impl Inspect for Local {
 
     fn holds(&self, condition: &Condition) -> Result<bool, Error> {
         match condition {
-            Condition::Exists(path) => Ok(self.stat(path)?.is_some()),
-            Condition::Changed {
-                folder,
-                ending,
-                since,
-            } => self.changed_since(folder, ending, *since),
+            Condition::Exists(_) | Condition::Changed { .. } => self.lies_there(condition),
             Condition::UnitActive(unit) => {
                 let seen = self.unit(unit)?;
                 if seen.activity == UnitActivity::Failed {

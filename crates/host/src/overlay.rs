@@ -380,12 +380,7 @@ impl<B: Inspect> Inspect for Overlay<B> {
             return Ok(true);
         }
         match condition {
-            Condition::Exists(path) => Ok(self.stat(path)?.is_some()),
-            Condition::Changed {
-                folder,
-                ending,
-                since,
-            } => self.changed_since(folder, ending, *since),
+            Condition::Exists(_) | Condition::Changed { .. } => self.lies_there(condition),
             Condition::UnitActive(unit) => Ok(self.unit(unit)?.activity == UnitActivity::Active),
             // What is not installed yet cannot be asked yet.
             Condition::Succeeds(query) => {

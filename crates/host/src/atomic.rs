@@ -27,21 +27,7 @@ impl Pending {
     /// # Errors
     /// [`Error::File`], when nothing can be written in that folder.
     pub fn new(target: &Path, mode: u32) -> Result<Self, Error> {
-        let folder = folder_of(target);
-        let name = target.file_name().unwrap_or_default().to_string_lossy();
-        clear_leftovers(folder, &name)?;
-        let unique = COUNTER.fetch_add(1, Ordering::Relaxed);
-        let temporary = folder.join(format!(".{name}.{}-{unique}.tmp", std::process::id()));
-        // What a killed run with the same process id left is nobody's.
-        if let Err(source) = fs::remove_file(&temporary)
-            && source.kind() != io::ErrorKind::NotFound
-        {
-            return Err(Error::File {
-                action: "remove",
-                path: temporary,
-                source,
-            });
-        }
+        let temporary = beside(target)?;
         let file = OpenOptions::new()
             .write(true)
             .create_new(true)
@@ -164,6 +150,35 @@ pub fn write_atomically(target: &Path, mode: u32, content: &[u8]) -> Result<(), 
     pending.commit()
 }
 
+/// Makes `path` a symbolic link to `target`, in the place of another link or of nothing.
+///
+/// # Errors
+/// [`Error::File`]; what was there is then still in place.
+pub(crate) fn link_atomically(path: &Path, target: &Path) -> Result<(), Error> {
+    let temporary = beside(path)?;
+    std::os::unix::fs::symlink(target, &temporary).map_err(Error::file("link", path))?;
+    fs::rename(&temporary, path).map_err(Error::file("link", path))?;
+    sync_folder_of(path)
+}
+
+/// A free name beside `target` for what is to take its place. What killed runs left of such names is removed.
+fn beside(target: &Path) -> Result<PathBuf, Error> {
+    let folder = folder_of(target);
+    let name = target.file_name().unwrap_or_default().to_string_lossy();
+    clear_leftovers(folder, &name)?;
+    let unique = COUNTER.fetch_add(1, Ordering::Relaxed);
+    let temporary = folder.join(format!(".{name}.{}-{unique}.tmp", std::process::id()));
+    // What a killed run with the same process id left is nobody's.
+    match fs::remove_file(&temporary) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(Error::File {
+            action: "remove",
+            path: temporary,
+            source,
+        }),
+        _ => Ok(temporary),
+    }
+}
+
 /// Where a file lies: a bare name lies in the present folder.
 fn folder_of(path: &Path) -> &Path {
     match path.parent() {
@@ -224,6 +239,11 @@ mod tests {
         }
         write_atomically(&path, 0o600, b"new").unwrap();
         living.commit().unwrap();
+        let link = dir.path().join("link");
+        std::os::unix::fs::symlink("old", dir.path().join(".link.999999999-0.tmp")).unwrap();
+        link_atomically(&link, Path::new("key")).unwrap();
+        assert_eq!(fs::read_link(&link).unwrap(), Path::new("key"));
+        fs::remove_file(link).unwrap();
         let mut names: Vec<_> = fs::read_dir(dir.path())
             .unwrap()
             .map(|entry| entry.unwrap().file_name())

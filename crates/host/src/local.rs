@@ -89,11 +89,7 @@ impl Local {
                 });
             }
         }
-        let temporary = real.with_extension(format!("{}.tmp", std::process::id()));
-        let _ = fs::remove_file(&temporary);
-        std::os::unix::fs::symlink(target, &temporary).map_err(Error::file("link", path))?;
-        fs::rename(&temporary, &real).map_err(Error::file("link", path))?;
-        sync_folder_of(&real)
+        crate::atomic::link_atomically(&real, target)
     }
 
     fn set_aside(&self, path: &Path, to: &Path) -> Result<(), Error> {

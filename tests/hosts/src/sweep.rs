@@ -47,6 +47,12 @@ impl Sweep {
         self.whole
     }
 
+    /// What chooses the sample.
+    #[must_use]
+    pub fn seed(&self) -> u64 {
+        self.seed
+    }
+
     /// Runs the test at all `points`, or at `sample` of them, as [`Sweep::run_at_hand`] does. `subject` is what is tested (a program's digest): points that
     /// were passed with another one count for nothing. Says which points it runs, and how many of how many it ran.
     ///

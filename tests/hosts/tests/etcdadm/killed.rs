@@ -5,19 +5,15 @@
 //! which there is one before each change, or the renaming that gives a written file its place.
 
 use std::fmt;
-use std::time::Duration;
 
-use hosts::{ETCDADM, Listing, Members, Sweep};
-use lab::{Base, Host, Run, wait_until};
-use serde_json::Value;
+use hosts::{Listing, Members, Sweep};
+use lab::{Base, Host, Run};
 
+use crate::strace::{self, JOURNAL, TRACE};
 use crate::{Ground, NEWEST, OLDEST, timed};
 
 /// Points of the sweep that a run takes by default.
 const SAMPLE: usize = 6;
-/// Where strace writes: nothing that a listing shows.
-const TRACE: &str = "/run/trace";
-const JOURNAL: &str = "/var/lib/etcdadm/journal";
 
 #[test]
 #[ignore = "whole hosts: run by `cargo xtask test`"]
@@ -73,7 +69,7 @@ impl Call {
     /// As strace knows it, on all architectures.
     fn pattern(self) -> &'static str {
         match self {
-            Self::Sync => "fdatasync",
+            Self::Sync => strace::SYNC,
             Self::Rename => "/^rename",
         }
     }
@@ -175,25 +171,25 @@ impl<'g> Trial<'g> {
             .unwrap();
     }
 
+    fn words(&self) -> Vec<String> {
+        self.members.join_words(&self.ground.hosts[0])
+    }
+
     /// `etcdadm join` under strace.
     fn traced(&self, how: &[&str]) -> Run {
-        let strace = ["strace", "-o", TRACE];
-        let join = self.members.join_words(&self.ground.hosts[0]);
-        let join = [ETCDADM].into_iter().chain(join.iter().map(String::as_str));
-        self.host()
-            .exec(strace.into_iter().chain(how.iter().copied()).chain(join))
+        let words = self.words();
+        strace::traced(self.host(), how, words.iter().map(String::as_str))
     }
 
     /// `etcdadm join` that gets a signal at this point.
     fn struck(&self, point: &Point, signal: &str) -> Run {
-        let pattern = point.call.pattern();
-        let trace = format!("trace={pattern}");
-        let inject = format!("inject={pattern}:signal={signal}:when={}", point.nth);
-        self.traced(&["-e", &trace, "-e", &inject])
+        let (what, words) = (format!("signal={signal}"), self.words());
+        let words = words.iter().map(String::as_str);
+        strace::disturbed(self.host(), point.call.pattern(), point.nth, &what, words)
     }
 
     fn points_passed(&self) -> Vec<Point> {
-        let journal = self.journal();
+        let journal = strace::journal(self.host());
         let steps = journal.iter().enumerate().map(|(n, what)| Point {
             call: Call::Sync,
             nth: n + 1,
@@ -228,30 +224,13 @@ impl<'g> Trial<'g> {
         points
     }
 
-    /// The journal's lines, in words that are the same each time.
-    fn journal(&self) -> Vec<String> {
-        let text = self.host().read(JOURNAL).unwrap();
-        let line = |line: &str| {
-            let line: Value = serde_json::from_str(line).unwrap();
-            match line["entry"].as_str() {
-                Some("change") => {
-                    let words = line["words"].as_str().unwrap_or_default();
-                    let words = words.split(" (").next().unwrap_or_default();
-                    format!("[{}] {words}", line["phase"].as_str().unwrap_or_default())
-                }
-                entry => entry.unwrap_or_default().to_owned(),
-            }
-        };
-        text.lines().map(line).collect()
-    }
-
     fn check_joined(&self) {
         self.members.check_healthy(&self.ground.hosts).unwrap();
     }
 
     /// Makes sure that the run was cut off at `point` and not elsewhere.
     fn check_cut_off(&self, point: &Point) {
-        let journal = self.journal();
+        let journal = strace::journal(self.host());
         assert_ne!(
             journal.last().map(String::as_str),
             Some("failed"),
@@ -282,14 +261,7 @@ impl<'g> Trial<'g> {
     fn lost_power_at(&self, point: &Point) {
         let host = self.host();
         let mut join = self.struck(point, "SIGSTOP").spawn().unwrap();
-        // Any traced call stops it for a moment; this is the stop that lasts.
-        let stopped = || {
-            Ok(host
-                .read(TRACE)
-                .is_ok_and(|trace| trace.contains("--- stopped by SIGSTOP ---")))
-        };
-        let what = format!("etcdadm to be stopped at {point}");
-        wait_until(&what, Duration::from_secs(60), stopped).unwrap();
+        strace::wait_stopped(host, &point.to_string());
         self.check_cut_off(point);
         host.power_loss().unwrap();
         drop(join.wait());

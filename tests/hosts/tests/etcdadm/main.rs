@@ -9,6 +9,7 @@
 
 mod begun;
 mod changed;
+mod failed_writes;
 mod growth;
 mod kept;
 mod killed;
@@ -17,11 +18,14 @@ mod refused;
 mod removed;
 mod rotated;
 mod scheduled;
+mod strace;
+mod struck;
 mod three;
 mod upgraded;
 
+use std::path::Path;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use hosts::{Equipment, Members};
 use lab::{Base, Host, HostSpec, Lab, LabConfig};
@@ -32,6 +36,9 @@ const NEWEST: &str = "3.7.3";
 const BESIDE: &str = "3.6.16";
 /// The oldest, whose members take one learner at a time.
 const OLDEST: &str = "3.5.35";
+
+/// How long hosts that were booted may take to serve.
+const BOOT: Duration = Duration::from_secs(60);
 
 /// Several labs share the machine's processors, and one that is written to all along has them to itself: a member that does
 /// not get its turn loses its leader.
@@ -65,13 +72,8 @@ impl Ground {
     }
 
     fn with(name: &str, count: u8, turn: Turn) -> Self {
-        let folder = tempfile::Builder::new()
-            .prefix("klusterkit-")
-            .tempdir_in("/var/tmp")
-            .unwrap();
-        let base = Base::ensure().unwrap();
-        let name = format!("etcdadm-{name}");
-        let lab = Lab::create(LabConfig::new(name, folder.path().join("lab"), &base)).unwrap();
+        let folder = folder();
+        let lab = Lab::create(config(name, folder.path())).unwrap();
         let hosts = lab.up(count, HostSpec::default()).unwrap();
         Self {
             folder,
@@ -81,12 +83,41 @@ impl Ground {
         }
     }
 
+    /// Another lab of this name with the hosts of a checkpoint, booted.
+    fn copy(name: &str, checkpoint: &Path) -> Self {
+        let turn = MACHINE.read().unwrap_or_else(PoisonError::into_inner);
+        let folder = folder();
+        let mut config = config(name, folder.path());
+        config.checkpoint = Some(checkpoint.to_owned());
+        let lab = Lab::create(config).unwrap();
+        let hosts = lab.boot_all().unwrap();
+        Self {
+            folder,
+            lab,
+            hosts,
+            _turn: Turn::Shared(turn),
+        }
+    }
+
     /// The admin of a cluster that runs this release.
     fn members(&self, version: &str) -> Members<'_> {
         let equipment = Equipment::from_environment().unwrap();
         let folder = self.folder.path().join("admin");
         Members::new(&self.lab, equipment, version, folder).unwrap()
     }
+}
+
+fn folder() -> tempfile::TempDir {
+    let mut builder = tempfile::Builder::new();
+    builder
+        .prefix("klusterkit-")
+        .tempdir_in("/var/tmp")
+        .unwrap()
+}
+
+fn config(name: &str, folder: &Path) -> LabConfig {
+    let base = Base::ensure().unwrap();
+    LabConfig::new(format!("etcdadm-{name}"), folder.join("lab"), &base)
 }
 
 /// Does it and says how long it took.

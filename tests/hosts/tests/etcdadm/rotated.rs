@@ -124,14 +124,14 @@ fn authorities_change_without_a_moment_of_distrust() {
     members.check_healthy(hosts).unwrap();
 }
 
-fn rotate(members: &Members<'_>, host: &Host, step: &str) -> Output {
+pub(crate) fn rotate(members: &Members<'_>, host: &Host, step: &str) -> Output {
     let words = ["certs", "rotate-ca", step, "--output", "json"];
     let run = members.etcdadm(host, words);
     timed(&format!("{} {step}", host.name()), || run.output().unwrap())
 }
 
 /// The new authority, as an admin copies it.
-fn copy_next(from: &Host, to: &Host) {
+pub(crate) fn copy_next(from: &Host, to: &Host) {
     for name in ["ca.crt", "ca.key"] {
         let path = format!("{PKI}/next/{name}");
         to.write(&path, from.read(&path).unwrap(), 0o600).unwrap();

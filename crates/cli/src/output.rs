@@ -32,14 +32,19 @@ impl Format {
     }
 }
 
+/// The result could not be told; what was done is done.
+#[derive(Debug, thiserror::Error)]
+#[error("could not write the result to standard output")]
+pub(crate) struct OutputError(#[source] io::Error);
+
 /// Writes data to standard output. A reader that went away (`| head`) is no error.
-pub(crate) fn write_stdout(text: &str) -> io::Result<()> {
+pub(crate) fn write_stdout(text: &str) -> Result<(), OutputError> {
     let mut stdout = io::stdout().lock();
     match stdout
         .write_all(text.as_bytes())
         .and_then(|()| stdout.flush())
     {
-        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        other => other,
+        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => Err(OutputError(e)),
+        _ => Ok(()),
     }
 }

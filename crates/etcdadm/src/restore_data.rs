@@ -59,6 +59,11 @@ impl Marker {
     }
 }
 
+/// The revision that a database holds which shows this one: one that was never written to shows 1, and holds none.
+fn stored(revision: i64) -> i64 {
+    if revision <= 1 { 0 } else { revision }
+}
+
 /// The revision that a snapshot's is lifted to: above every one that a client can have seen.
 ///
 /// It follows the clock, so that it needs no counter that could be lost, and a second restore of the same snapshot comes
@@ -171,7 +176,7 @@ impl RestoreData {
                 name: &self.name,
                 peer_url: &self.peer_url,
                 token: &self.token,
-                bump: (revision - proven.revision).cast_unsigned(),
+                bump: (revision - stored(proven.revision)).cast_unsigned(),
             },
         )?;
         let certificates = self.folder.join("certificates");

@@ -175,9 +175,9 @@ impl Verb {
             }
             ground.lab.checkpoint(&checkpoint).unwrap();
             let tool = members.equipment().tool("etcdadm");
-            ground.lab.run(["sha256sum", "--"]).args([tool])
+            let sum = ground.lab.run(["sha256sum", "--"]).args([tool]);
+            sum.text().unwrap()
         };
-        let subject = subject.text().unwrap();
 
         let points = {
             let ground = Ground::copy(&name, &checkpoint);

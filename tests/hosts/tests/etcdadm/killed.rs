@@ -261,7 +261,7 @@ impl<'g> Trial<'g> {
     fn lost_power_at(&self, point: &Point) {
         let host = self.host();
         let mut join = self.struck(point, "SIGSTOP").spawn().unwrap();
-        strace::wait_stopped(host, &point.to_string());
+        assert!(strace::is_stopped(host, &point.to_string()));
         self.check_cut_off(point);
         host.power_loss().unwrap();
         drop(join.wait());

@@ -39,15 +39,21 @@ pub(crate) fn disturbed<'a>(
     traced(host, &["-e", &trace, "-e", &inject], words)
 }
 
-/// Waits until a signal has stopped it. Any traced call stops it for a moment; this is the stop that lasts.
-pub(crate) fn wait_stopped(host: &Host, what: &str) {
-    let stopped = || {
-        Ok(host
-            .read(TRACE)
-            .is_ok_and(|trace| trace.contains("--- stopped by SIGSTOP ---")))
-    };
-    let what = format!("etcdadm to be stopped at {what}");
-    wait_until(&what, Duration::from_secs(60), stopped).unwrap();
+/// Waits until a signal has stopped it; whether it has, and not come to its end before. Any traced call stops it for a moment;
+/// this is the stop that lasts.
+pub(crate) fn is_stopped(host: &Host, what: &str) -> bool {
+    let mut stopped = false;
+    wait_until(
+        &format!("etcdadm to be stopped at {what}"),
+        Duration::from_secs(60),
+        || {
+            let trace = host.read(TRACE).unwrap_or_default();
+            stopped = trace.contains("--- stopped by SIGSTOP ---");
+            Ok(stopped || trace.contains("+++ exited with"))
+        },
+    )
+    .unwrap();
+    stopped
 }
 
 /// The journal's lines, in words that are the same each time.

@@ -71,7 +71,7 @@ pub enum Verb {
     /// Begin the control plane anew from a snapshot of etcd, or bring one of its machines back
     #[command(after_help = examples::RECOVER)]
     Recover(Recover),
-    /// Get the state back from the control planes' copies
+    /// Get the state back from the control planes' copies; say whom it is sealed for
     #[command(subcommand, after_help = examples::STATE)]
     State(StateVerb),
     /// Make, look at, check and unpack bundles
@@ -249,6 +249,31 @@ pub enum StateVerb {
     /// Bring the newest copy here, from a control plane of the cluster; it must be sealed for your key, and vouched for by it
     #[command(after_help = examples::STATE)]
     Pull(StatePull),
+    /// Whom the state's secrets are sealed for: each of them alone can recover the cluster, and nobody else
+    #[command(subcommand, after_help = examples::RECIPIENTS)]
+    Recipients(Recipients),
+}
+
+/// What to do with the recipients.
+#[derive(Debug, Subcommand)]
+pub enum Recipients {
+    /// Print them
+    #[command(after_help = examples::RECIPIENTS)]
+    List,
+    /// Seal for these, too; two at least are advised: a key that is lost opens nothing
+    #[command(after_help = examples::RECIPIENTS)]
+    Add {
+        /// An SSH public key (ed25519 or RSA), an age recipient, or a file of them
+        #[arg(required = true)]
+        recipient: Vec<String>,
+    },
+    /// Seal for these no more. What they have already stays readable for them: the authorities' keys are known to them
+    #[command(after_help = examples::RECIPIENTS)]
+    Remove {
+        /// The key, its comment, or the age recipient
+        #[arg(required = true)]
+        recipient: Vec<String>,
+    },
 }
 
 /// Options of `state pull`.

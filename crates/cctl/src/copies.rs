@@ -11,7 +11,7 @@ use ssh::{Call, Client, Settings as SshSettings, Target};
 use state::{Identity, Open, State};
 
 use crate::Error;
-use crate::arguments::{StatePull, StateVerb};
+use crate::arguments::StatePull;
 use crate::error::Failure;
 use crate::fleet::{FOLDER, Fleet, Remote, on_all, target};
 use crate::put::{self, Place};
@@ -124,9 +124,8 @@ struct Pulled {
 pub(crate) fn run(
     context: &mut Context,
     settings: &Settings,
-    verb: &StateVerb,
+    args: &StatePull,
 ) -> Result<(), cli::Error> {
-    let StateVerb::Pull(args) = verb;
     let pulled = pull(context, settings, args)?;
     context.print(&pulled, |pulled| {
         let mut text = format!(

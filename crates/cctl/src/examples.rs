@@ -75,7 +75,15 @@ Examples:
 
 pub(crate) const STATE: &str = "\
 Examples:
-  cctl state pull --from admin@10.0.0.11 --identity ~/.ssh/id_ed25519 --accept-new-host-keys";
+  cctl state pull --from admin@10.0.0.11 --identity ~/.ssh/id_ed25519 --accept-new-host-keys
+  cctl state recipients add ~/colleague.pub";
+
+pub(crate) const RECIPIENTS: &str = "\
+Examples:
+  cctl state recipients list
+  cctl state recipients add ~/colleague.pub
+  cctl state recipients add age1qxyz…                           a key on paper, in a safe
+  cctl state recipients remove colleague@laptop";
 
 pub(crate) const RECOVER: &str = "\
 Examples:

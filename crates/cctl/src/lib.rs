@@ -34,6 +34,7 @@ pub mod phases;
 mod plan;
 mod prompt;
 mod put;
+mod recipients;
 mod recover;
 mod recover_machine;
 mod session;

@@ -68,24 +68,9 @@ impl Settings {
         ))
     }
 
-    /// Further recipients: texts, or files of them.
+    /// Further recipients that a new state is sealed for.
     pub(crate) fn recipients(&self) -> Result<Vec<state::Recipient>, Error> {
-        let mut recipients = Vec::new();
-        for text in &self.recipients {
-            if let Ok(recipient) = text.parse() {
-                recipients.push(recipient);
-                continue;
-            }
-            let path = PathBuf::from(text);
-            let lines = read_text(&path)?;
-            for line in lines
-                .lines()
-                .filter(|line| !line.trim().is_empty() && !line.starts_with('#'))
-            {
-                recipients.push(line.parse()?);
-            }
-        }
-        Ok(recipients)
+        read_recipients(&self.recipients)
     }
 
     /// `~/` at the beginning is the home folder.
@@ -95,6 +80,26 @@ impl Settings {
             _ => path.into(),
         }
     }
+}
+
+/// Recipients: texts, or files of them.
+pub(crate) fn read_recipients(texts: &[String]) -> Result<Vec<state::Recipient>, Error> {
+    let mut recipients = Vec::new();
+    for text in texts {
+        if let Ok(recipient) = text.parse() {
+            recipients.push(recipient);
+            continue;
+        }
+        let path = PathBuf::from(text);
+        let lines = read_text(&path)?;
+        for line in lines
+            .lines()
+            .filter(|line| !line.trim().is_empty() && !line.starts_with('#'))
+        {
+            recipients.push(line.parse()?);
+        }
+    }
+    Ok(recipients)
 }
 
 /// A local text file of at most 4 MiB.

@@ -1,12 +1,12 @@
 //! The verbs, one a file.
 
 use crate::{
-    apply, bundle, copies, create, delete_cluster, delete_machine, forget_host_key, get, recover,
-    recover_machine, snapshot, status,
+    apply, bundle, copies, create, delete_cluster, delete_machine, forget_host_key, get,
+    recipients, recover, recover_machine, snapshot, status,
 };
 use cli::Context;
 
-use crate::arguments::{Arguments, Create, Delete, RecoverVerb, Verb};
+use crate::arguments::{Arguments, Create, Delete, RecoverVerb, StateVerb, Verb};
 use crate::settings::Settings;
 
 pub(crate) fn run(context: &mut Context, arguments: &Arguments) -> Result<(), cli::Error> {
@@ -21,7 +21,8 @@ pub(crate) fn run(context: &mut Context, arguments: &Arguments) -> Result<(), cl
         Verb::Get(what) => get::run(context, &settings, what),
         Verb::Status => status::run(context, &settings),
         Verb::Snapshot(verb) => snapshot::run(context, &settings, verb),
-        Verb::State(verb) => copies::run(context, &settings, verb),
+        Verb::State(StateVerb::Pull(args)) => copies::run(context, &settings, args),
+        Verb::State(StateVerb::Recipients(verb)) => recipients::run(context, &settings, verb),
         Verb::Recover(args) => match &args.what {
             Some(RecoverVerb::Machine(args)) => recover_machine::run(context, &settings, args),
             None => recover::run(context, &settings, args),

@@ -234,6 +234,26 @@ fn a_state_is_made_read_and_protected() {
     error: ADMIN/cctl-state.yaml is not sealed for other
     hint: name a key that it is sealed for with --identity; `cctl get cluster` lists them
     ");
+    // It is sealed for that one, too, and then no more.
+    let recipients = |words: &[&str]| {
+        let verb = ["state", "recipients"].iter().chain(words);
+        let words: Vec<&str> = verb.chain(&["--identity", "key"]).copied().collect();
+        admin.run(&words)
+    };
+    let opens = || admin.run(&["get", "kubeconfig", "--identity", "other"]);
+    let lines = |output: Output| String::from_utf8(output.stdout).unwrap().lines().count();
+    assert_eq!(lines(recipients(&["list"])), 1);
+    assert_eq!(lines(recipients(&["add", "other.pub"])), 2);
+    assert_eq!(lines(recipients(&["add", "other.pub"])), 2);
+    assert!(opens().status.success());
+    let own = std::fs::read_to_string(admin.path().join("key.pub")).unwrap();
+    let locked_out = recipients(&["remove", own.trim()]);
+    let said = String::from_utf8(locked_out.stderr).unwrap();
+    assert!(said.contains("is your own key"), "{said}");
+    let other = std::fs::read_to_string(admin.path().join("other.pub")).unwrap();
+    let other = other.trim().rsplit_once(' ').unwrap().0.to_owned();
+    assert_eq!(lines(recipients(&["remove", &other])), 1);
+    assert!(!opens().status.success());
     // Somebody who only looks does not wait for a run that holds the lock.
     let held = host::Lock::take(&admin.path().join("cctl-state.yaml.lock"), "another run").unwrap();
     let kubeconfig = admin.run(&["get", "kubeconfig", "--identity", "key"]);

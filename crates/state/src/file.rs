@@ -187,30 +187,8 @@ impl Open {
         }
         state.vouching.signing_key = signing_key.public();
         state.vouching.recipients = recipients.iter().map(ToString::to_string).collect();
-        if let Some(signer) = identity.signer()? {
-            let signer = signer.to_openssh().map_err(|e| Error::Key {
-                path: identity.path().to_owned(),
-                what: e.to_string(),
-            })?;
-            state.vouching.signer = Some(signer);
-            state.vouching.voucher =
-                Some(identity.sign(voucher::VOUCHER, voucher::statement(&state).as_bytes())?);
-        }
-        if !voucher::fits(&state) {
-            return Err(Error::Sign {
-                path: identity.path().to_owned(),
-                what: "its own signature does not verify".to_owned(),
-            });
-        }
-        state.sealed = seal::seal(path, &secrets, &recipients)?;
-        // What cannot be opened again must not become the only place where a cluster's keys are.
-        if seal::open(path, &state.sealed, identity)? != secrets {
-            return Err(Error::Seal {
-                path: path.to_owned(),
-                action: "opened",
-                what: "something else came out than went in".to_owned(),
-            });
-        }
+        vouch(&mut state, identity)?;
+        state.sealed = sealed(path, &secrets, &recipients, identity)?;
         let mut open = Self {
             state,
             sealed_secrets: secrets.clone(),
@@ -296,6 +274,33 @@ impl Open {
         Ok(())
     }
 
+    /// Seals the secrets for these alone, and has the admin vouch for them. Who is left out knows the key that signs, and it
+    /// becomes another. It is in force once it is saved.
+    ///
+    /// # Errors
+    /// When `identity` could not open it any more, or cannot sign.
+    pub fn seal_for(&mut self, recipients: &[Recipient], identity: &Identity) -> Result<(), Error> {
+        let (mut state, mut secrets) = (self.state.clone(), self.secrets.clone());
+        let texts: Vec<String> = recipients.iter().map(ToString::to_string).collect();
+        let mut before = state.vouching.recipients.iter();
+        let left_out = before.any(|recipient| !texts.contains(recipient));
+        let signing_key = left_out.then(SigningKey::generate).transpose()?;
+        if let Some(key) = &signing_key {
+            secrets.signing_key = key.to_secret();
+            state.vouching.signing_key = key.public();
+        }
+        state.vouching.recipients = texts;
+        vouch(&mut state, identity)?;
+        state.sealed = sealed(&self.path, &secrets, recipients, identity)?;
+        if let Some(key) = signing_key {
+            self.signing_key = key;
+        }
+        self.state = state;
+        self.sealed_secrets = secrets.clone();
+        self.secrets = secrets;
+        Ok(())
+    }
+
     /// Whether it was written since it was opened.
     #[must_use]
     pub fn was_written(&self) -> bool {
@@ -321,6 +326,47 @@ impl Open {
             source,
         })?;
         Ok(aside)
+    }
+}
+
+/// The admin's word for the signing key and the recipients, where he has a key that signs.
+fn vouch(state: &mut State, identity: &Identity) -> Result<(), Error> {
+    (state.vouching.signer, state.vouching.voucher) = (None, None);
+    if let Some(signer) = identity.signer()? {
+        let signer = signer.to_openssh().map_err(|e| Error::Key {
+            path: identity.path().to_owned(),
+            what: e.to_string(),
+        })?;
+        state.vouching.signer = Some(signer);
+        state.vouching.voucher =
+            Some(identity.sign(voucher::VOUCHER, voucher::statement(state).as_bytes())?);
+    }
+    if voucher::fits(state) {
+        Ok(())
+    } else {
+        Err(Error::Sign {
+            path: identity.path().to_owned(),
+            what: "its own signature does not verify".to_owned(),
+        })
+    }
+}
+
+/// The secrets, sealed. What cannot be opened again must not become the only place where a cluster's keys are.
+fn sealed(
+    path: &Path,
+    secrets: &Secrets,
+    recipients: &[Recipient],
+    identity: &Identity,
+) -> Result<String, Error> {
+    let sealed = seal::seal(path, secrets, recipients)?;
+    if seal::open(path, &sealed, identity)? == *secrets {
+        Ok(sealed)
+    } else {
+        Err(Error::Seal {
+            path: path.to_owned(),
+            action: "opened",
+            what: "something else came out than went in".to_owned(),
+        })
     }
 }
 

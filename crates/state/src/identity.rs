@@ -229,6 +229,15 @@ impl age::Callbacks for Asking {
 pub struct Recipient(String);
 
 impl Recipient {
+    /// Whether `text` names this one: the same key, whatever its comment, or its comment alone.
+    #[must_use]
+    pub fn is(&self, text: &str) -> bool {
+        let text = text.trim();
+        let commented = PublicKey::from_openssh(&self.0)
+            .is_ok_and(|key| !text.is_empty() && key.comment() == text);
+        self.0 == text || are_same_key(&self.0, text) || commented
+    }
+
     pub(crate) fn to_age(&self) -> Box<dyn age::Recipient + Send> {
         match self.0.parse::<age::ssh::Recipient>() {
             Ok(ssh) => Box::new(ssh),

@@ -105,6 +105,48 @@ fn what_was_saved_is_opened_again_and_shows_no_secret() {
 }
 
 #[test]
+fn who_is_left_out_opens_no_later_generation_and_signs_none() {
+    let place = Place::new();
+    let (first, second) = (
+        place.key("a", &["ed25519"], ""),
+        place.key("b", &["ed25519"], ""),
+    );
+    let path = place.path();
+    let others = [second.recipient().unwrap()];
+    let ours = first.recipient().unwrap();
+    let mut open = Open::create(&path, "test", state(), secrets(), &first, &[]).unwrap();
+    let signing_key = open.state.vouching.signing_key.clone();
+
+    let both = [ours.clone(), others[0].clone()];
+    open.seal_for(&both, &first).unwrap();
+    open.save().unwrap();
+    assert_eq!(open.state.vouching.signing_key, signing_key);
+    assert_eq!(open.state.generation, 2);
+    unseal(&path, &second).unwrap();
+
+    // Nobody locks himself out.
+    open.seal_for(&others, &first).unwrap_err();
+    open.seal_for(&[ours], &first).unwrap();
+    open.save().unwrap();
+    drop(open);
+    let error = unseal(&path, &second).unwrap_err();
+    assert!(matches!(error, Error::NotForUs { .. }), "{error}");
+    let (state, _) = unseal(&path, &first).unwrap();
+    assert_ne!(state.vouching.signing_key, signing_key);
+
+    // Another admin's word goes in the place of the first one's.
+    let mut open = Open::open(&path, "test", &first).unwrap();
+    open.seal_for(&both, &first).unwrap();
+    open.save().unwrap();
+    drop(open);
+    let mut open = Open::open(&path, "test", &second).unwrap();
+    open.seal_for(&others, &second).unwrap();
+    open.save().unwrap();
+    let signer = read(&path).unwrap().vouching.signer.unwrap();
+    assert!(second.is(&signer).unwrap());
+}
+
+#[test]
 fn only_recipients_open_it() {
     let place = Place::new();
     let (first, second, stranger) = (

@@ -56,6 +56,7 @@ fn three_control_planes_and_two_workers() {
     is_used(&admin, hosts);
     a_second_apply_changes_nothing(&admin, &file, hosts);
     the_state_says_what_there_is(&admin);
+    another_key_opens_it(&admin);
     let elsewhere = another_machine(&ground, &admin);
     a_host_loses_power(&ground, &admin);
 
@@ -171,6 +172,21 @@ fn the_state_says_what_there_is(admin: &Admin<'_>) {
 fn mode(path: &Path) -> u32 {
     use std::os::unix::fs::PermissionsExt;
     std::fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+/// The state is sealed for a second admin; the copies on the hosts are, too: [`another_machine`] compares them.
+fn another_key_opens_it(admin: &Admin<'_>) {
+    let key = admin.file("second");
+    let words = ["-q", "-t", "ed25519", "-N", "", "-f"];
+    let keygen = std::process::Command::new("ssh-keygen")
+        .args(words)
+        .arg(&key)
+        .status();
+    assert!(keygen.unwrap().success());
+    let public = format!("{}.pub", key.display());
+    let words = ["state", "recipients", "add", &public];
+    let sealed = timed("state recipients add", || admin.cctl(words).text().unwrap());
+    assert_eq!(sealed.lines().count(), 2, "{sealed}");
 }
 
 /// An empty folder with the state alone. It goes on from there, and sees the same cluster.

@@ -156,24 +156,21 @@ impl Trial<'_> {
         (self.after)();
         let mut points = Vec::new();
         for (call, errors) in CALLS {
-            let mut seen: BTreeMap<String, [usize; 2]> = BTreeMap::new();
+            let mut seen: BTreeMap<String, Vec<usize>> = BTreeMap::new();
             let name = call.trim_start_matches("/^");
             let made = text.lines().filter(|line| line.starts_with(name));
             for (number, line) in made.enumerate() {
                 if let Some(path) = path_of(line) {
-                    let first_and_last = seen.entry(path).or_insert([number + 1; 2]);
-                    first_and_last[1] = number + 1;
+                    let first_and_last = seen.entry(path).or_default();
+                    first_and_last.truncate(1);
+                    first_and_last.push(number + 1);
                 }
             }
-            for (path, mut numbers) in seen {
-                numbers.sort_unstable();
-                let numbers = numbers
-                    .iter()
-                    .take(if numbers[0] == numbers[1] { 1 } else { 2 });
+            for (path, numbers) in seen {
                 for nth in numbers {
                     points.extend(errors.iter().map(|error| Point {
                         call,
-                        nth: *nth,
+                        nth,
                         error,
                         path: path.clone(),
                     }));

@@ -15,12 +15,12 @@ use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use api::Version;
 use host::{Condition, Phase, Wait};
 
 use crate::change::running_variables;
 use crate::phases::restart_member::hand_over;
 use crate::phases::{upgrade_member, write_configuration};
+use crate::record::Record;
 use crate::survey::Reach;
 use crate::{Change, Error, Machine, View, facts, paths};
 
@@ -47,17 +47,14 @@ impl<'c> SnapshotLog<'c> {
         Self { reach, told }
     }
 
-    /// Whether the member goes on to the next minor release, and its log holds what that one would misread.
+    /// Whether the member goes on to the next minor release, and its log holds what that one would misread. Which release
+    /// it is of stands in its record until this is done: it may be down just now.
     fn is_needed(&self, seen: &dyn View) -> Result<bool, Error> {
-        let configuration = self.reach.configuration;
-        let credentials = self.reach.credentials(seen)?;
-        let status = seen.etcd().status(&configuration.local_url(), &credentials);
-        let running = status
-            .ok()
-            .and_then(|status| status.version.parse::<Version>().ok());
+        let wanted = self.reach.configuration.version;
+        let recorded = Record::read(seen.host())?.and_then(|record| record.configuration.version);
         let leaves = |minor| {
-            let runs = running.is_some_and(|running| running.minor == minor);
-            runs && configuration.version.minor == minor + 1
+            let is = recorded.is_some_and(|recorded| recorded.minor == minor);
+            is && wanted.minor == minor + 1
         };
         let Some((_, misread)) = MISREAD.iter().find(|(minor, _)| leaves(*minor)) else {
             return Ok(false);
@@ -122,7 +119,7 @@ impl<'a> Phase<Machine<'a>> for SnapshotLog<'_> {
         let mut plan = write_configuration::written(host, &variables)?;
         let local = self.reach.configuration.local_url();
         plan.extend(hand_over(&self.reach, seen, &local)?);
-        plan.push(upgrade_member::start(true, String::new()));
+        plan.push(upgrade_member::start(pid != 0, String::new()));
         let dry = host.is_dry_run() && matches!(plan.first(), Some(Change::Start(_)));
         if dry && self.told.replace(true) {
             return Ok(Vec::new());

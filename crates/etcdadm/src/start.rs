@@ -4,13 +4,14 @@
 //! others may find that the cluster has changed since its configuration was written; it says so and ends. That is no
 //! failure: the next look sees the new member list.
 
+use std::cell::Cell;
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use host::{Host, Query, UnitAction, UnitActivity};
+use host::{Host, Inspect, Query, UnitAction, UnitActivity};
 use serde::Serialize;
 
-use crate::Error;
+use crate::{Change, Error, paths};
 
 /// How often the unit is looked at.
 const POLL: Duration = Duration::from_millis(100);
@@ -39,6 +40,22 @@ pub struct Start {
     pub first: bool,
 }
 
+/// In a dry run nothing becomes of a start, and it would be planned again and again: it is told once.
+#[derive(Debug, Default)]
+pub(crate) struct ToldOnce(Cell<bool>);
+
+impl ToldOnce {
+    /// The plan; nothing where it begins with a start that a dry run has told of.
+    pub(crate) fn leave(&self, seen: &dyn Inspect, plan: Vec<Change>) -> Vec<Change> {
+        let rehearsed = seen.is_dry_run() && matches!(plan.first(), Some(Change::Start(_)));
+        if rehearsed && self.0.replace(true) {
+            Vec::new()
+        } else {
+            plan
+        }
+    }
+}
+
 impl fmt::Display for Start {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
@@ -50,7 +67,22 @@ impl fmt::Display for Start {
     }
 }
 
+/// How long a member that has data may take to be in sync again.
+const LIMIT: Duration = Duration::from_secs(600);
+
 impl Start {
+    /// The start of a member that has data. What it is `told` makes another change of another start.
+    pub(crate) fn of_member(restart: bool, told: impl Into<String>) -> Self {
+        Self {
+            unit: paths::UNIT.to_owned(),
+            restart,
+            told: told.into(),
+            after: None,
+            limit: LIMIT,
+            first: false,
+        }
+    }
+
     /// Makes the change.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! Another configuration for a member that runs: what may change and when, the cluster told of a new address, one restart.
 
 use std::path::Path;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use api::EtcdConfiguration;
 use etcd::Waits;
@@ -13,9 +13,6 @@ use crate::phases::{Begin, StartMember, WriteConfiguration};
 use crate::start::Start;
 use crate::survey::{Reach, Survey};
 use crate::{Change, Error, Machine, View, facts, paths};
-
-/// How long a member may take to be in sync again.
-const LIMIT: Duration = Duration::from_secs(600);
 
 /// Checks what is to change.
 pub(crate) struct CheckChange<'c> {
@@ -137,14 +134,7 @@ impl<'a> Phase<Machine<'a>> for RestartOutdated<'_> {
         let mut plan = start.plan(seen)?;
         let active = seen.host().unit(paths::UNIT)?.activity == UnitActivity::Active;
         if plan.is_empty() && active && older_than_unit(seen)? {
-            plan.push(Change::Start(Start {
-                unit: paths::UNIT.to_owned(),
-                restart: true,
-                told: String::new(),
-                after: None,
-                limit: LIMIT,
-                first: false,
-            }));
+            plan.push(Change::Start(Start::of_member(true, "")));
         }
         if let [Change::Start(Start { restart: true, .. })] = plan.as_slice()
             && let Some(first) = self.0.endpoints.first()

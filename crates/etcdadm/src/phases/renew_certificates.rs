@@ -141,12 +141,8 @@ impl<'a> Phase<Machine<'a>> for ServeCertificates<'_> {
             return Ok(Vec::new());
         }
         Ok(vec![Change::Start(Start {
-            unit: paths::UNIT.to_owned(),
-            restart: true,
-            told: String::new(),
-            after: None,
             limit: Duration::from_secs(120),
-            first: false,
+            ..Start::of_member(true, "")
         })])
     }
 }

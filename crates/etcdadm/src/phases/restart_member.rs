@@ -1,8 +1,7 @@
 //! The member, running with the certificates and authorities that are in its files: asked by a handshake, not remembered.
 
-use std::cell::Cell;
 use std::collections::BTreeSet;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use etcd::Waits;
 use host::{Phase, UnitActivity};
@@ -10,25 +9,23 @@ use pki::Certificate;
 
 use crate::phases::reissue_certificates::certificate;
 use crate::phases::remove_member::move_leader;
-use crate::start::Start;
+use crate::start::{Start, ToldOnce};
 use crate::survey::Reach;
 use crate::{Change, Configuration, Error, Machine, View, facts, paths};
-
-/// How long a member may take to be in sync again.
-const LIMIT: Duration = Duration::from_secs(600);
 
 /// Restarts the member, where it runs with other certificates than those in its files.
 pub(crate) struct RestartMember<'c> {
     reach: Reach<'c>,
-    /// In a dry run nothing becomes of a restart: it is told once.
-    told: Cell<bool>,
+    told: ToldOnce,
 }
 
 impl<'c> RestartMember<'c> {
     /// Asks the cluster through `reach`.
     pub(crate) fn new(reach: Reach<'c>) -> Self {
-        let told = Cell::new(false);
-        Self { reach, told }
+        Self {
+            reach,
+            told: ToldOnce::default(),
+        }
     }
 }
 
@@ -45,16 +42,7 @@ impl<'a> Phase<Machine<'a>> for RestartMember<'_> {
         let configuration = self.reach.configuration;
         let local = configuration.local_url();
         let active = seen.host().unit(paths::UNIT)?.activity == UnitActivity::Active;
-        let start = |restart| {
-            Change::Start(Start {
-                unit: paths::UNIT.to_owned(),
-                restart,
-                told: String::new(),
-                after: None,
-                limit: LIMIT,
-                first: false,
-            })
-        };
+        let start = |restart| Change::Start(Start::of_member(restart, ""));
         let mut plan = Vec::new();
         if active {
             match runs_right(seen, configuration)? {
@@ -68,11 +56,7 @@ impl<'a> Phase<Machine<'a>> for RestartMember<'_> {
             plan.extend(hand_over(&self.reach, seen, &local)?);
         }
         plan.push(start(active));
-        let dry = seen.host().is_dry_run() && matches!(plan.first(), Some(Change::Start(_)));
-        if dry && self.told.replace(true) {
-            return Ok(Vec::new());
-        }
-        Ok(plan)
+        Ok(self.told.leave(seen.host(), plan))
     }
 }
 

@@ -11,7 +11,6 @@
 //! Behind a snapshot, nothing of that is read. etcd takes one when so many entries have come since the last: it is told
 //! that one is enough, and started again.
 
-use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -19,8 +18,9 @@ use host::{Condition, Phase, Wait};
 
 use crate::change::running_variables;
 use crate::phases::restart_member::hand_over;
-use crate::phases::{upgrade_member, write_configuration};
+use crate::phases::write_configuration;
 use crate::record::Record;
+use crate::start::{Start, ToldOnce};
 use crate::survey::Reach;
 use crate::{Change, Error, Machine, View, facts, paths};
 
@@ -36,15 +36,16 @@ const LIMIT: Duration = Duration::from_secs(120);
 /// Has the member take a snapshot of its log.
 pub(crate) struct SnapshotLog<'c> {
     reach: Reach<'c>,
-    /// In a dry run nothing becomes of it: it is told once.
-    told: Cell<bool>,
+    told: ToldOnce,
 }
 
 impl<'c> SnapshotLog<'c> {
     /// Asks the cluster through `reach`.
     pub(crate) fn new(reach: Reach<'c>) -> Self {
-        let told = Cell::new(false);
-        Self { reach, told }
+        Self {
+            reach,
+            told: ToldOnce::default(),
+        }
     }
 
     /// Whether the member goes on to the next minor release, and its log holds what that one would misread. Which release
@@ -119,11 +120,7 @@ impl<'a> Phase<Machine<'a>> for SnapshotLog<'_> {
         let mut plan = write_configuration::written(host, &variables)?;
         let local = self.reach.configuration.local_url();
         plan.extend(hand_over(&self.reach, seen, &local)?);
-        plan.push(upgrade_member::start(pid != 0, String::new()));
-        let dry = host.is_dry_run() && matches!(plan.first(), Some(Change::Start(_)));
-        if dry && self.told.replace(true) {
-            return Ok(Vec::new());
-        }
-        Ok(plan)
+        plan.push(Change::Start(Start::of_member(pid != 0, "")));
+        Ok(self.told.leave(seen.host(), plan))
     }
 }

@@ -1,6 +1,6 @@
 //! Another configuration for a member that runs.
 
-use super::upgrade::{three, url};
+use super::upgrade::{runs_with, three, url};
 use super::*;
 use crate::survey::Reach;
 
@@ -26,13 +26,7 @@ fn running(world: &mut World) {
         .iter()
         .map(|(key, value)| format!("{key}={value}"))
         .collect();
-    world.put("/proc/42/environ", 0o444, environ.join("\0"));
-    let unit = Unit {
-        activity: UnitActivity::Active,
-        main_pid: 42,
-        ..Unit::default()
-    };
-    world.host.set_unit(paths::UNIT, unit);
+    runs_with(world, &environ);
 }
 
 #[test]

@@ -49,6 +49,18 @@ pub(super) fn three(version: &str) -> World {
     world
 }
 
+/// The member runs with this environment.
+pub(super) fn runs_with(world: &mut World, environment: &[impl AsRef<str>]) {
+    let environment: Vec<&str> = environment.iter().map(AsRef::as_ref).collect();
+    world.put("/proc/42/environ", 0o444, environment.join("\0"));
+    let unit = Unit {
+        activity: UnitActivity::Active,
+        main_pid: 42,
+        ..Unit::default()
+    };
+    world.host.set_unit(paths::UNIT, unit);
+}
+
 fn upgrade(world: &mut World, version: &str) -> Result<String, String> {
     walk(world, version, Way::Up)
 }
@@ -164,16 +176,23 @@ fn the_cluster_is_told_before_a_member_goes_back() {
 
 #[test]
 fn a_log_with_learners_in_it_is_closed_before_3_6_reads_it() {
-    let mut world = three("3.5.35");
-    let archive = "/var/cache/etcdadm/etcd/v3.6.16/etcd-v3.6.16-linux-amd64.tar.gz";
-    world.put(archive, 0o644, "release");
+    let equipped = || {
+        let mut world = three("3.5.35");
+        let archive = "/var/cache/etcdadm/etcd/v3.6.16/etcd-v3.6.16-linux-amd64.tar.gz";
+        world.put(archive, 0o644, "release");
+        world
+    };
+    let with_learners = || {
+        let mut world = equipped();
+        let log = "/var/lib/etcd/member/wal/0000000000000000-0000000000000000.wal";
+        world.put(log, 0o600, r#"{"peerURLs":[],"isLearner":true}"#);
+        world
+    };
+    let mut world = equipped();
     let changes = upgrade(&mut world, "v3.6.16").unwrap();
     assert!(!changes.contains("snapshot-log"), "{changes}");
 
-    let mut world = three("3.5.35");
-    world.put(archive, 0o644, "release");
-    let log = "/var/lib/etcd/member/wal/0000000000000000-0000000000000000.wal";
-    world.put(log, 0o600, r#"{"peerURLs":[],"isLearner":true}"#);
+    let mut world = with_learners();
     running(&mut world, &["ETCD_NAME=h1"]);
     insta::assert_snapshot!(upgrade(&mut world, "v3.6.16").unwrap(), @"
     save-snapshot: take a snapshot of h2 into /var/lib/etcdadm/before-v3.6.16.capsule
@@ -190,9 +209,7 @@ fn a_log_with_learners_in_it_is_closed_before_3_6_reads_it() {
     ");
 
     // It was cut off after the restart.
-    let mut world = three("3.5.35");
-    world.put(archive, 0o644, "release");
-    world.put(log, 0o600, r#"{"peerURLs":[],"isLearner":true}"#);
+    let mut world = with_learners();
     running(&mut world, &["ETCD_NAME=h1", "ETCD_SNAPSHOT_COUNT=1"]);
     insta::assert_snapshot!(upgrade(&mut world, "v3.6.16").unwrap(), @"
     save-snapshot: take a snapshot of h2 into /var/lib/etcdadm/before-v3.6.16.capsule
@@ -210,16 +227,10 @@ fn a_log_with_learners_in_it_is_closed_before_3_6_reads_it() {
     assert!(!text.unwrap().contains("SNAPSHOT_COUNT"));
 }
 
-/// The member runs with this environment.
+/// The member runs with this environment, and has done so for a while.
 fn running(world: &mut World, environment: &[&str]) {
-    world.put("/proc/42/environ", 0o444, environment.join("\0"));
+    runs_with(world, environment);
     world.put("/proc/uptime", 0o444, "100.00 100.00\n");
     let fields = "42 (etcd) S".to_owned() + &" 1".repeat(19) + " 5000 0\n";
     world.put("/proc/42/stat", 0o444, fields);
-    let unit = Unit {
-        activity: UnitActivity::Active,
-        main_pid: 42,
-        ..Unit::default()
-    };
-    world.host.set_unit(paths::UNIT, unit);
 }

@@ -11,6 +11,22 @@ const ARCH: &str = if cfg!(target_arch = "aarch64") {
     "amd64"
 };
 
+/// The SHA-256 of a file of this machine, hexadecimal.
+///
+/// # Errors
+/// It cannot be read.
+pub fn sha256(path: &Path) -> Result<String, Error> {
+    let digest = std::fs::File::open(path).and_then(host::Digest::of_reader);
+    match digest {
+        Ok((digest, _)) => Ok(digest.to_string()),
+        Err(source) => Err(Error::File {
+            action: "read",
+            path: path.to_owned(),
+            source,
+        }),
+    }
+}
+
 /// Where the things lie that tests put on hosts.
 #[derive(Debug, Clone)]
 pub struct Equipment {

@@ -26,7 +26,7 @@ pub const SAVED: &str = "saved-cluster";
 
 pub use admin::{Admin, Next};
 pub use cluster::{ClusterFile, VIP};
-pub use equipment::Equipment;
+pub use equipment::{Equipment, sha256};
 pub use error::Error;
 pub use footprint::Footprint;
 pub use listing::Listing;

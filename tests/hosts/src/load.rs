@@ -127,11 +127,11 @@ impl Members<'_> {
         let (mut looks, mut unhealthy) = (0, Vec::new());
         while load.goes_on() {
             let urls = load.urls();
-            let health = self.etcdctl_at(&urls, ["endpoint", "health"]).output()?;
+            let look = || self.etcdctl_at(&urls, ["endpoint", "health"]).output();
+            let health = look()?;
             // One that left the cluster meanwhile may end as it likes. And the question itself goes through the log: where the
             // leader hands over, it may be dropped on its way, and etcdctl waits in vain. Who is unhealthy is so when asked again.
-            let again = || self.etcdctl_at(&urls, ["endpoint", "health"]).output();
-            if !health.success() && load.urls() == urls && !again()?.success() {
+            if !health.success() && load.urls() == urls && !look()?.success() {
                 unhealthy.push(format!("{}\n{}", health.text(), health.error_text()));
             }
             looks += 1;

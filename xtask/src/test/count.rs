@@ -24,7 +24,6 @@ impl Count {
             .stdout(Stdio::piped())
             .spawn()
             .map_err(|error| format!("{words}: {error}"))?;
-        let before = self.failed;
         let mut reader = Reader::default();
         if let Some(stdout) = child.stdout.take() {
             for line in BufReader::new(stdout).lines() {
@@ -36,7 +35,7 @@ impl Count {
         self.passed += reader.passed;
         self.failed += reader.failed;
         let status = child.wait()?;
-        if !status.success() && self.failed == before {
+        if !status.success() && reader.failed == 0 {
             // Not one test failed, and yet it did: it did not build, or it died.
             self.failed += 1;
             eprintln!("{words}: {status}");

@@ -124,14 +124,7 @@ fn sweep_cctl_kill_an_apply_is_finished_by_the_next() {
 /// The tools, by which earlier results count or do not.
 pub(crate) fn subject() -> String {
     let equipment = hosts::Equipment::from_environment().unwrap();
-    let digest = |name: &str| {
-        let file = equipment.tool(name);
-        let output = std::process::Command::new("sha256sum")
-            .arg(file)
-            .output()
-            .unwrap();
-        String::from_utf8_lossy(&output.stdout)[..64].to_owned()
-    };
+    let digest = |name: &str| hosts::sha256(&equipment.tool(name)).unwrap();
     ["cctl", "etcdadm", "nodeadm"].map(digest).join(" ")
 }
 

@@ -4,7 +4,7 @@
 //! The texts stand here as they are printed: they are what an admin has to go by. (They are compared as plain strings, since
 //! these tests run as root, who writes nothing into the source tree.)
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use hosts::{Admin, ClusterFile, Listing};
 use lab::{Host, Output};
@@ -165,13 +165,13 @@ fn a_blob_is_corrupted(admin: &Admin<'_>, file: &ClusterFile) {
     let (from, to) = (whole.to_str().unwrap(), bundle.to_str().unwrap());
     admin.lab().run(["cp", "-a", from, to]).check().unwrap();
     let release = admin.equipment().etcd("3.7.3");
-    let right = digest(admin, &release);
+    let right = hosts::sha256(&release).unwrap();
     let blob = bundle.join("blobs/sha256").join(&right);
     let mut bytes = std::fs::read(&blob).unwrap();
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
     std::fs::write(&blob, bytes).unwrap();
-    let wrong = digest(admin, &blob);
+    let wrong = hosts::sha256(&blob).unwrap();
     let path = admin.write("cluster.yaml", file.text()).unwrap();
     let words = ["apply", "-f", path.to_str().unwrap(), "--bundle", to];
     let output = admin
@@ -188,11 +188,6 @@ error: [send-artifacts] h1: what it was to get of the bundle ADMIN/corrupted.oci
 hint: see what is wrong with it by `cctl bundle verify ADMIN/corrupted.oci`, and carry it over again"
         ),
     );
-}
-
-fn digest(admin: &Admin<'_>, file: &Path) -> String {
-    let sum = admin.lab().run(["sha256sum"]).args([file]);
-    sum.text().unwrap()[..64].to_owned()
 }
 
 /// Checks see it beforehand; where they are not listened to, the step that meets it says so.

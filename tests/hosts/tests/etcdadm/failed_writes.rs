@@ -100,8 +100,7 @@ fn sweep_etcdadm_writes_that_fail_are_told_and_nothing_is_lost() {
         },
     ];
     let tool = members.equipment().tool("etcdadm");
-    let subject = ground.lab.run(["sha256sum", "--"]).args([tool]);
-    let subject = subject.text().unwrap();
+    let subject = hosts::sha256(&tool).unwrap();
     for trial in trials {
         let sweep = Sweep::from_environment("etcdadm-writes", trial.name, &cache).unwrap();
         let points = trial.points();
@@ -267,9 +266,5 @@ fn serves(host: &Host) {
 
 fn reset(members: &Members<'_>, host: &Host) {
     members.etcdadm(host, ["reset"]).check().unwrap();
-    for place in ["/var/lib", "/etc/etcd/pki"] {
-        let find = ["find", place, "-maxdepth", "1", "-name", "*.set-aside-*"];
-        let words = ["-exec", "rm", "-r", "{}", "+"];
-        host.exec(find.into_iter().chain(words)).check().unwrap();
-    }
+    crate::remove_set_aside(host);
 }

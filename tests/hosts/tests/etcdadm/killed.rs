@@ -147,24 +147,13 @@ impl<'g> Trial<'g> {
             self.members.equipment().tool("etcdadm"),
             self.members.archive(),
         ];
-        let sums = self.ground.lab.run(["sha256sum", "--"]).args(programs);
-        let text = sums.text().unwrap();
-        let digests: Vec<&str> = text
-            .lines()
-            .filter_map(|line| line.split(' ').next())
-            .collect();
-        digests.join(" ")
+        programs.map(|file| hosts::sha256(&file).unwrap()).join(" ")
     }
 
     /// The host as an admin prepares it: the authority is there, and nothing that an earlier join and reset left.
     fn prepare(&self) {
         let host = self.host();
-        for place in ["/var/lib", "/etc/etcd/pki"] {
-            host.exec(["mkdir", "-p", place]).check().unwrap();
-            let find = ["find", place, "-maxdepth", "1", "-name", "*.set-aside-*"];
-            let words = ["-exec", "rm", "-r", "{}", "+"];
-            host.exec(find.into_iter().chain(words)).check().unwrap();
-        }
+        crate::remove_set_aside(host);
         host.exec(["rm", "-f", JOURNAL, TRACE]).check().unwrap();
         self.members
             .share_authority(&self.ground.hosts[0], &self.ground.hosts[2..])

@@ -23,7 +23,7 @@ mod struck;
 mod three;
 mod upgraded;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
@@ -51,6 +51,12 @@ enum Turn {
     Alone(RwLockWriteGuard<'static, ()>),
 }
 
+impl Turn {
+    fn shared() -> Self {
+        Self::Shared(MACHINE.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
 /// A lab with equipped hosts.
 struct Ground {
     folder: tempfile::TempDir,
@@ -61,41 +67,40 @@ struct Ground {
 
 impl Ground {
     fn new(name: &str, count: u8) -> Self {
-        let turn = MACHINE.read().unwrap_or_else(PoisonError::into_inner);
-        Self::with(name, count, Turn::Shared(turn))
+        Self::with(name, Turn::shared(), None, |lab| fresh(lab, count))
     }
 
     /// One beside which there is no other.
     fn alone(name: &str, count: u8) -> Self {
         let turn = MACHINE.write().unwrap_or_else(PoisonError::into_inner);
-        Self::with(name, count, Turn::Alone(turn))
+        Self::with(name, Turn::Alone(turn), None, |lab| fresh(lab, count))
     }
 
-    fn with(name: &str, count: u8, turn: Turn) -> Self {
-        let folder = folder();
-        let lab = Lab::create(config(name, folder.path())).unwrap();
-        let hosts = lab.up(count, HostSpec::default()).unwrap();
-        Self {
-            folder,
-            lab,
-            hosts,
-            _turn: turn,
-        }
-    }
-
-    /// Another lab of this name with the hosts of a checkpoint, booted.
+    /// One with the hosts of a checkpoint, booted.
     fn copy(name: &str, checkpoint: &Path) -> Self {
-        let turn = MACHINE.read().unwrap_or_else(PoisonError::into_inner);
+        let booted = |lab: &Lab| lab.boot_all().unwrap();
+        Self::with(name, Turn::shared(), Some(checkpoint.to_owned()), booted)
+    }
+
+    fn with(
+        name: &str,
+        turn: Turn,
+        checkpoint: Option<PathBuf>,
+        hosts: impl FnOnce(&Lab) -> Vec<Host>,
+    ) -> Self {
         let folder = folder();
-        let mut config = config(name, folder.path());
-        config.checkpoint = Some(checkpoint.to_owned());
-        let lab = Lab::create(config).unwrap();
-        let hosts = lab.boot_all().unwrap();
+        let base = Base::ensure().unwrap();
+        let place = folder.path().join("lab");
+        let lab = Lab::create(LabConfig {
+            checkpoint,
+            ..LabConfig::new(format!("etcdadm-{name}"), place, &base)
+        })
+        .unwrap();
         Self {
+            hosts: hosts(&lab),
             folder,
             lab,
-            hosts,
-            _turn: Turn::Shared(turn),
+            _turn: turn,
         }
     }
 
@@ -115,9 +120,18 @@ fn folder() -> tempfile::TempDir {
         .unwrap()
 }
 
-fn config(name: &str, folder: &Path) -> LabConfig {
-    let base = Base::ensure().unwrap();
-    LabConfig::new(format!("etcdadm-{name}"), folder.join("lab"), &base)
+fn fresh(lab: &Lab, count: u8) -> Vec<Host> {
+    lab.up(count, HostSpec::default()).unwrap()
+}
+
+/// Takes away what a reset set aside.
+fn remove_set_aside(host: &Host) {
+    for place in ["/var/lib", "/etc/etcd/pki"] {
+        host.exec(["mkdir", "-p", place]).check().unwrap();
+        let find = ["find", place, "-maxdepth", "1", "-name", "*.set-aside-*"];
+        let words = ["-exec", "rm", "-r", "{}", "+"];
+        host.exec(find.into_iter().chain(words)).check().unwrap();
+    }
 }
 
 /// Does it and says how long it took.

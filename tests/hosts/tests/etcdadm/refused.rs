@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use hosts::{Listing, Members};
+use hosts::Listing;
 use lab::{Host, Output, wait_until};
 
 use crate::{BESIDE, Ground, NEWEST};
@@ -165,7 +165,7 @@ fn a_damaged_archive_is_not_installed() {
     // One bit in the middle of a blob in the store, whose digest came with it.
     let layout = members.equipment().etcd_layout();
     host.put_tree(&layout, "/var/cache/klusterkit").unwrap();
-    let digest = digest(&members, &ground);
+    let digest = hosts::sha256(&members.archive()).unwrap();
     let blob = format!("/var/cache/klusterkit/blobs/sha256/{digest}");
     flip(host, &blob);
     let damaged = digest_on(host, &blob);
@@ -345,18 +345,6 @@ pub(crate) fn flip(host: &Host, path: &str) {
     .stdin(vec![byte ^ 1])
     .check()
     .unwrap();
-}
-
-/// The release's digest.
-fn digest(members: &Members<'_>, ground: &Ground) -> String {
-    let archive = members.archive();
-    let text = ground
-        .lab
-        .run(["sha256sum"])
-        .args([archive])
-        .text()
-        .unwrap();
-    text.split(' ').next().unwrap_or_default().to_owned()
 }
 
 fn digest_on(host: &Host, path: &str) -> String {

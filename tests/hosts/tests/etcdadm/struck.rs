@@ -36,6 +36,8 @@ fn sweep_etcdadm_power_a_verb_whose_host_lost_power_is_finished_by_the_next() {
 struct Verb {
     name: &'static str,
     hosts: u8,
+    /// How many of them, the first ones, serve before it and afterwards.
+    serving: usize,
     version: &'static str,
     words: &'static [&'static str],
     /// What is done before, on hosts that form a cluster.
@@ -48,6 +50,7 @@ const VERBS: [Verb; 6] = [
     Verb {
         name: "restore",
         hosts: 1,
+        serving: 1,
         version: NEWEST,
         words: &["restore", CAPSULE, "--force"],
         prepare: |members, hosts| {
@@ -63,6 +66,7 @@ const VERBS: [Verb; 6] = [
     Verb {
         name: "upgrade",
         hosts: 3,
+        serving: 3,
         version: BESIDE,
         words: &["upgrade", "--version", "v3.7.3"],
         prepare: |members, hosts| {
@@ -80,6 +84,7 @@ const VERBS: [Verb; 6] = [
     Verb {
         name: "trust",
         hosts: 3,
+        serving: 3,
         version: NEWEST,
         words: &["certs", "rotate-ca", "trust"],
         prepare: |_, _| (),
@@ -88,6 +93,7 @@ const VERBS: [Verb; 6] = [
     Verb {
         name: "reissue",
         hosts: 3,
+        serving: 3,
         version: NEWEST,
         words: &["certs", "rotate-ca", "reissue"],
         prepare: |members, hosts| steps(members, hosts, &["trust"]),
@@ -96,6 +102,7 @@ const VERBS: [Verb; 6] = [
     Verb {
         name: "finish",
         hosts: 3,
+        serving: 3,
         version: NEWEST,
         words: &["certs", "rotate-ca", "finish"],
         prepare: |members, hosts| steps(members, hosts, &["trust", "reissue"]),
@@ -104,6 +111,7 @@ const VERBS: [Verb; 6] = [
     Verb {
         name: "remove",
         hosts: 3,
+        serving: 2,
         version: NEWEST,
         words: &["member", "remove", "h3"],
         prepare: |_, hosts| {
@@ -155,10 +163,7 @@ impl fmt::Display for Point {
 impl Verb {
     fn sweep(&self, sweep: &Sweep) {
         let name = format!("struck-{}", self.name);
-        let kept = tempfile::Builder::new()
-            .prefix("klusterkit-")
-            .tempdir_in("/var/tmp")
-            .unwrap();
+        let kept = crate::folder();
         let checkpoint = kept.path().join("checkpoint");
         let subject = {
             let ground = Ground::new(&name, self.hosts);
@@ -177,8 +182,7 @@ impl Verb {
             }
             ground.lab.checkpoint(&checkpoint).unwrap();
             let tool = members.equipment().tool("etcdadm");
-            let sum = ground.lab.run(["sha256sum", "--"]).args([tool]);
-            sum.text().unwrap()
+            hosts::sha256(&tool).unwrap()
         };
 
         let points = {
@@ -225,10 +229,7 @@ impl Verb {
 
     /// Those of the hosts whose members serve in the end.
     fn serving<'h>(&self, hosts: &'h [Host]) -> &'h [Host] {
-        match self.name {
-            "remove" => &hosts[..2],
-            _ => hosts,
-        }
+        &hosts[..self.serving]
     }
 
     fn strike(&self, ground: &Ground, point: &Point) {

@@ -5,7 +5,6 @@
 //! that comes back takes nothing away from a holder that works.
 
 use std::fmt::Write as _;
-use std::path::Path;
 
 use api::NodeVip;
 use host::Digest;
@@ -79,8 +78,12 @@ vrrp_instance api {{
 }
 
 /// The static pod. It names the digest of its configuration, so that the kubelet makes it anew when that changes.
+///
+/// It is ready while this host's API server lives. On the first control plane it runs before there is an API that it
+/// could be shown in, and a kubelet tries that again only when something becomes of the pod, or after a minute.
 #[must_use]
-pub(crate) fn pod(image: &str, configuration: &str, nodeadm: &Path) -> Value {
+pub(crate) fn pod(settings: &Settings, image: &str, configuration: &str) -> Value {
+    let nodeadm = settings.config.install_dir.join("nodeadm");
     let digest = Digest::of(configuration.as_bytes()).to_string();
     let mount = |name: &str, path: &str| json!({"name": name, "mountPath": path, "readOnly": true});
     let host_path = |name: &str, path: &str, kind: &str| json!({"name": name, "hostPath": {"path": path, "type": kind}});
@@ -111,6 +114,12 @@ pub(crate) fn pod(image: &str, configuration: &str, nodeadm: &Path) -> Value {
                         "add": ["NET_ADMIN", "NET_BROADCAST", "NET_RAW", "SETUID", "SETGID", "KILL"]},
                 },
                 "resources": {"requests": {"cpu": "10m", "memory": "16Mi"}},
+                "readinessProbe": {
+                    "httpGet": {"scheme": "HTTPS", "host": settings.address, "port": settings.api_port(), "path": "/livez"},
+                    "periodSeconds": 2,
+                    "timeoutSeconds": 1,
+                    "failureThreshold": 2,
+                },
                 "volumeMounts": [
                     mount("configuration", paths::KEEPALIVED),
                     mount("nodeadm", PROGRAM),

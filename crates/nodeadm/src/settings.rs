@@ -275,6 +275,12 @@ impl Settings {
         self.config.install_dir.join(name).display().to_string()
     }
 
+    /// The port of this host's own API server.
+    #[must_use]
+    pub fn api_port(&self) -> u16 {
+        bind_port(&self.foreign)
+    }
+
     /// The endpoint's host and port.
     #[must_use]
     pub fn endpoint_parts(&self) -> (String, u16) {

@@ -306,7 +306,7 @@ fn the_tree_that_init_writes() {
     etc/kubernetes/keepalived 0755 folder
     etc/kubernetes/keepalived/keepalived.conf 0644 a9f1cb68
     etc/kubernetes/manifests 0755 folder
-    etc/kubernetes/manifests/keepalived.yaml 0600 e8b4bf84
+    etc/kubernetes/manifests/keepalived.yaml 0600 c988cfda
     etc/kubernetes/pki 0755 folder
     etc/kubernetes/pki/ca.crt 0644 6b23c0d5
     etc/kubernetes/pki/ca.key 0600 20e67a16

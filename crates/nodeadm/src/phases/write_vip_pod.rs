@@ -36,7 +36,7 @@ impl Phase<Node> for WriteVipPod {
             return Ok(plan);
         };
         let text = keepalived::configuration(settings, vip);
-        let pod = keepalived::pod(image, &text, &settings.config.install_dir.join("nodeadm"));
+        let pod = keepalived::pod(settings, image, &text);
         let mut plan = plan_file(seen, &conf, 0o644, &text)?;
         plan.extend(plan_file(
             seen,

@@ -8,6 +8,7 @@ mod by_hand_bare;
 mod by_hand_phases;
 mod by_hand_serial;
 mod cluster;
+mod data;
 mod etcd;
 mod measure;
 mod observe;
@@ -103,6 +104,9 @@ pub(crate) fn main(arguments: &Arguments) -> Outcome {
     }
     if wanted("etcd") {
         rows.extend(etcd::measure(&tools, &supplies)?);
+    }
+    if wanted("data") {
+        rows.extend(data::measure(&tools, &supplies)?);
     }
     if wanted("cluster") {
         rows.extend(cluster::measure(&tools, &supplies, arguments.runs.into())?);

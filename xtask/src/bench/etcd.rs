@@ -226,7 +226,7 @@ fn healthy(hosts: &[Host]) -> Outcome {
     Ok(())
 }
 
-fn timed(work: impl FnOnce() -> Outcome) -> Outcome<f64> {
+pub(crate) fn timed(work: impl FnOnce() -> Outcome) -> Outcome<f64> {
     let start = Instant::now();
     work()?;
     Ok(start.elapsed().as_secs_f64())

@@ -11,6 +11,7 @@ mod begun;
 mod changed;
 mod failed_writes;
 mod growth;
+mod ipv6;
 mod kept;
 mod killed;
 mod recovered;

@@ -130,6 +130,8 @@ fn supervise(dir: &Path, host: &str, lifeline: bool) -> Result<(), Error> {
         // Before the pid namespace: a process whose children go to another one cannot have more threads.
         orphan.watch();
     }
+    let own = Path::new("/proc/self/ns/mnt");
+    let mounts = File::open(own).map_err(Error::io("open", own))?;
     unshare(CloneFlags::CLONE_NEWNS).map_err(Error::sys("unshare", host))?;
     mount(
         None::<&str>,
@@ -162,6 +164,9 @@ fn supervise(dir: &Path, host: &str, lifeline: bool) -> Result<(), Error> {
         }
     };
     if orphan.is() {
+        // The network's names are mounts of the machine's; a copy of them keeps what is taken away from being deleted.
+        setns(mounts, CloneFlags::CLONE_NEWNS)
+            .map_err(Error::sys("setns", "the machine's mounts"))?;
         last_one_out(&site)?;
     }
     result

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
-use lab::{Base, Host, HostSpec, Lab, LabConfig};
+use lab::{Base, Disk, Host, HostSpec, Lab, LabConfig};
 use parts::catalog::NEWEST;
 use parts::mirror::ARCH;
 
@@ -39,7 +39,15 @@ pub(crate) fn measure(tools: &Path, supplies: &Path) -> Outcome<Vec<Row>> {
         cache()?.join("bench-data"),
         &base,
     ))?;
-    let hosts = lab.up(1, HostSpec::default())?;
+    // What is deleted is to leave this machine's disk at once: an image would keep its room.
+    let disk = Disk::Folder;
+    let hosts = lab.up(
+        1,
+        HostSpec {
+            disk,
+            ..HostSpec::default()
+        },
+    )?;
     let host = &hosts[0];
     let version = NEWEST.etcd;
     let file = format!("etcd-v{version}-linux-{ARCH}.tar.gz");
@@ -87,6 +95,8 @@ fn rows(host: &Host) -> Outcome<Vec<Row>> {
         goal: 1.2,
     };
     let save = median(|| {
+        // No backup is written over.
+        run(host, &["rm", "-f", CAPSULE])?;
         let ours = timed(|| etcdadm(host, &["snapshot", "save", CAPSULE]))?;
         let by_hand = timed(|| run(host, &["/opt/bin/etcdctl.sh", "snapshot", "save", SNAPSHOT]))?;
         Ok((ours, by_hand))

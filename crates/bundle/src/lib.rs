@@ -6,13 +6,12 @@
 //! This crate makes, reads, checks, sends and receives them, and installs files out of them.
 //!
 //! # What it deliberately does not do
-//! It talks to no terminal and reads no environment; it does not import images into a runtime (it writes the stream that
-//! `ctr images import -` reads), nor decide which host needs what. Nothing is ever unpacked before it is verified, and
-//! nothing is held in memory but documents of at most 4 MiB.
+//! It talks to no terminal and reads no environment, nor does it decide which host needs what. Nothing is ever unpacked
+//! before it is verified, and nothing is held in memory but documents of at most 4 MiB.
 //!
 //! # Where to enter
 //! [`Draft`] makes a layout, [`Layout`] reads one, [`stream`] sends one, [`Store`] keeps one on a host, [`Install`] puts
-//! files from it in their places, [`create::create`] makes a whole bundle from a file of versions.
+//! files from it in their places, [`import()`] hands its images to containerd, [`create::create`] makes a whole bundle from a file of versions.
 //!
 //! ```no_run
 //! use bundle::oci::{Execution, Platform};
@@ -42,6 +41,7 @@ pub mod create;
 pub mod draft;
 pub mod fetch;
 mod folder;
+mod import;
 pub mod inspect;
 pub mod install;
 mod layer;
@@ -60,6 +60,7 @@ pub mod versions;
 
 pub use contents::{ANY_ARCH, Component, ComponentFile, Entry, Image};
 pub use draft::{ComponentSpec, Draft, DraftError, ImageSpec, LayerSource};
+pub use import::{ImportError, import};
 pub use install::{Install, InstallError, InstallFile, InstallFolder};
 pub use layer::LayerBuilder;
 pub use layout::{Layout, LayoutError};

@@ -76,22 +76,9 @@ pub enum Error {
         /// The end of the log that may tell more, beginning with a line break; or empty.
         log: String,
     },
-    /// containerd did not take images.
-    #[error("ctr images import failed ({status}): {stderr}")]
-    Import {
-        /// How it ended.
-        status: String,
-        /// The end of what it said.
-        stderr: String,
-    },
-    /// A pipe or program failed.
-    #[error("could not {what}")]
-    Io {
-        /// What was tried.
-        what: String,
-        /// Why not.
-        source: std::io::Error,
-    },
+    /// containerd did not get its images.
+    #[error(transparent)]
+    Import(#[from] bundle::ImportError),
 }
 
 fn checks(checks: &[Check]) -> String {

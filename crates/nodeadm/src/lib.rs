@@ -28,7 +28,6 @@ mod facts;
 mod fence;
 mod flannel;
 mod found;
-mod import;
 mod init;
 mod join;
 mod keepalived;

@@ -13,7 +13,7 @@ use crate::change::{Await, Awaited, Change, Kubeadm};
 use crate::cluster::Cluster;
 use crate::observe::shims;
 use crate::settings::Settings;
-use crate::{Error, import, kubeadm};
+use crate::{Error, kubeadm};
 
 /// How often is looked at what is waited for.
 const POLL: Duration = Duration::from_millis(50);
@@ -294,6 +294,13 @@ impl Node {
         Ok(())
     }
 
+    fn import(&self, references: &[String]) -> Result<(), Error> {
+        let (store, arch) = (&self.settings.store, self.settings.arch);
+        let references: Vec<&str> = references.iter().map(String::as_str).collect();
+        let ctr = self.settings.program("ctr");
+        Ok(bundle::import(store, &references, arch, &ctr)?)
+    }
+
     fn install_self(&mut self, path: &Path) -> Result<(), Error> {
         let content = self
             .host
@@ -332,7 +339,7 @@ impl Effects for Node {
                 self.imported.extend(references.iter().cloned());
                 Ok(())
             }
-            Change::ImportImages { references } => import::import(&self.settings, references),
+            Change::ImportImages { references } => self.import(references),
             Change::EndContainers { .. } => self.end_containers(),
             Change::EndShims { processes } => self.end_shims(processes),
             Change::Kubeadm(kubeadm) => self.kubeadm(kubeadm),

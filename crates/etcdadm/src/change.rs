@@ -72,7 +72,7 @@ fn apply(context: &mut Context, root: &Path, args: &ApplyArgs) -> Result<(), cli
     let seen = Local::new(root);
     let mut reach = reach(&configuration, &args.reach)?;
     // Where it answers now, which may not be where it is going to.
-    reach.endpoints.extend(running_urls(&seen)?);
+    reach.endpoints.extend(running_urls(&seen, &configuration)?);
     let walk = Walk::all("etcdadm config apply", args.member.dry_run);
     let phases = phases(&reach, &from, args.interrupt);
     let summary = walked(context, root, &configuration, walk, &phases)?;

@@ -11,6 +11,7 @@ use host::Inspect;
 use pki::San;
 use pki::etcd::{Identity, LEAVES};
 
+use crate::runs::Runs;
 use crate::{Error, facts};
 
 /// The release that is installed when none is named.
@@ -185,6 +186,12 @@ impl Configuration {
             given: BTreeMap::new(),
             token: String::new(),
         }
+    }
+
+    /// What keeps the member running.
+    #[must_use]
+    pub fn runs(&self) -> Runs {
+        Runs::Unit
     }
 
     /// Where other members reach this one.

@@ -21,7 +21,7 @@ pub(crate) fn phases(
         phases.push(Box::new(LeaveCluster::new(configuration, endpoints)));
     }
     phases.push(Box::new(CancelBackups));
-    phases.push(Box::new(StopMember));
+    phases.push(Box::new(StopMember(configuration)));
     phases.push(Box::new(SetDataAside(configuration)));
     phases.push(Box::new(RemoveFiles(configuration)));
     phases

@@ -1,19 +1,21 @@
 //! Starting the member and waiting until it is ready.
 //!
-//! etcd tells systemd when it has joined its cluster, which takes as long as the data is large. A member that joins beside
-//! others may find that the cluster has changed since its configuration was written; it says so and ends. That is no
-//! failure: the next look sees the new member list.
+//! That takes as long as the data is large. A member that joins beside others may find that the cluster has changed since
+//! its configuration was written; it says so and ends. That is no failure: the next look sees the new member list.
+
+mod unit;
 
 use std::cell::Cell;
 use std::fmt;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use host::{Host, Inspect, Query, UnitAction, UnitActivity};
+use host::{Host, Inspect};
 use serde::Serialize;
 
-use crate::{Change, Error, paths};
+use crate::runs::Runs;
+use crate::{Change, Configuration, Error};
 
-/// How often the unit is looked at.
+/// How often the member is looked at.
 const POLL: Duration = Duration::from_millis(100);
 /// What etcd says when the member list that it was given is no longer the cluster's.
 const OUTDATED: [&str; 2] = [
@@ -21,11 +23,11 @@ const OUTDATED: [&str; 2] = [
     "unmatched member while checking PeerURLs",
 ];
 
-/// Start a unit and wait until it is ready.
+/// Start the member and wait until it is ready.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Start {
-    /// The unit.
-    pub unit: String,
+    /// What keeps it running.
+    pub runs: Runs,
     /// Stop it first, if it runs.
     pub restart: bool,
     /// The members that it was told of; another list makes it another change.
@@ -62,7 +64,7 @@ impl fmt::Display for Start {
             f,
             "{} {} and wait until it is ready",
             if self.restart { "restart" } else { "start" },
-            self.unit
+            self.runs.name()
         )
     }
 }
@@ -72,9 +74,13 @@ const LIMIT: Duration = Duration::from_secs(600);
 
 impl Start {
     /// The start of a member that has data. What it is `told` makes another change of another start.
-    pub(crate) fn of_member(restart: bool, told: impl Into<String>) -> Self {
+    pub(crate) fn of_member(
+        configuration: &Configuration,
+        restart: bool,
+        told: impl Into<String>,
+    ) -> Self {
         Self {
-            unit: paths::UNIT.to_owned(),
+            runs: configuration.runs(),
             restart,
             told: told.into(),
             after: None,
@@ -86,102 +92,21 @@ impl Start {
     /// Makes the change.
     ///
     /// # Errors
-    /// [`Error::Start`] with the end of the unit's log.
+    /// [`Error::Start`] with the end of its log.
     pub(crate) fn apply(
         &self,
         host: &mut dyn Host,
         note: &mut dyn FnMut(&str),
     ) -> Result<(), Error> {
-        if self.restart {
-            host.apply(&host::Change::unit(&self.unit, UnitAction::Stop))?;
+        match &self.runs {
+            Runs::Unit => unit::start(self, host, note),
         }
-        let begun = Instant::now();
-        // systemd tells at once when it is ready or has failed, but not beyond the limit of a single program.
-        let start = if self.first && !host.is_dry_run() {
-            let start = ["--quiet", "start", self.unit.as_str()];
-            host::Change::Run(host::Run::new("systemctl", start).within(self.limit))
-        } else {
-            host::Change::unit(&self.unit, UnitAction::Start)
-        };
-        match host.apply(&start) {
-            Err(host::Error::Unit { .. } | host::Error::Failed { .. }) => return self.failed(host),
-            Err(host::Error::Timeout { .. }) => {}
-            other => return Ok(other?),
-        }
-        if self.first {
-            return self.given_up(host);
-        }
-        note(&format!(
-            "{} is still not ready, waiting (at most {} s)",
-            self.unit,
-            self.limit.as_secs()
-        ));
-        loop {
-            let unit = host.unit(&self.unit)?;
-            match unit.activity {
-                UnitActivity::Active => return Ok(()),
-                // Without a process it waits to be restarted: it has ended.
-                UnitActivity::Activating if unit.main_pid != 0 => {}
-                _ => return self.failed(host),
-            }
-            if begun.elapsed() > self.limit {
-                let (unit, what) = (self.unit.clone(), "not ready in time");
-                return Err(Error::Start {
-                    unit,
-                    what,
-                    log: log(host, &self.unit),
-                });
-            }
-            std::thread::sleep(POLL);
-        }
-    }
-
-    /// A first member that is never ready waits for itself: a majority of one.
-    fn given_up(&self, host: &mut dyn Host) -> Result<(), Error> {
-        let log = log(host, &self.unit);
-        self.stop(host);
-        Err(Error::NeverReady {
-            unit: self.unit.clone(),
-            seconds: self.limit.as_secs(),
-            log,
-        })
-    }
-
-    /// It would be started over and over with what it cannot use. The failure itself is what there is to tell.
-    fn stop(&self, host: &mut dyn Host) {
-        for action in [UnitAction::Stop, UnitAction::ResetFailed] {
-            let _ = host.apply(&host::Change::unit(&self.unit, action));
-        }
-    }
-
-    fn failed(&self, host: &mut dyn Host) -> Result<(), Error> {
-        let log = log(host, &self.unit);
-        self.stop(host);
-        if OUTDATED.iter().any(|text| log.contains(text)) {
-            return Ok(());
-        }
-        Err(Error::Start {
-            unit: self.unit.clone(),
-            what: "ended",
-            log,
-        })
     }
 }
 
-/// The end of a unit's log, without what etcd says when all goes well.
-fn log(host: &dyn Host, unit: &str) -> String {
-    let arguments = [
-        "--no-pager",
-        "--quiet",
-        "--output=cat",
-        "--lines=60",
-        "--unit",
-        unit,
-    ];
-    let Ok(output) = host.query(&Query::new("journalctl", arguments)) else {
-        return String::new();
-    };
-    telling(&output.text())
+/// Whether a member that ended says that it must be told of other members.
+fn was_told_wrong(log: &str) -> bool {
+    OUTDATED.iter().any(|text| log.contains(text))
 }
 
 /// The last lines that tell something: neither what goes well nor the calls that led to a panic.

@@ -5,14 +5,15 @@ use std::time::SystemTime;
 
 use api::EtcdConfiguration;
 use etcd::Waits;
-use host::{Inspect, Phase, UnitActivity};
+use host::{Inspect, Phase};
 
 use crate::change::running_variables;
 use crate::phases::restart_member::hand_over;
 use crate::phases::{Begin, StartMember, WriteConfiguration};
+use crate::runs::Running;
 use crate::start::Start;
 use crate::survey::{Reach, Survey};
-use crate::{Change, Error, Machine, View, facts, paths};
+use crate::{Change, Configuration, Error, Machine, View, facts, runs};
 
 /// Checks what is to change.
 pub(crate) struct CheckChange<'c> {
@@ -132,9 +133,10 @@ impl<'a> Phase<Machine<'a>> for RestartOutdated<'_> {
             begin,
         };
         let mut plan = start.plan(seen)?;
-        let active = seen.host().unit(paths::UNIT)?.activity == UnitActivity::Active;
-        if plan.is_empty() && active && older_than_unit(seen)? {
-            plan.push(Change::Start(Start::of_member(true, "")));
+        let configuration = self.0.configuration;
+        let running = runs::member(seen, configuration)?;
+        if plan.is_empty() && running.is_active() && outlived(seen, configuration, running)? {
+            plan.push(Change::Start(Start::of_member(configuration, true, "")));
         }
         if let [Change::Start(Start { restart: true, .. })] = plan.as_slice()
             && let Some(first) = self.0.endpoints.first()
@@ -149,7 +151,7 @@ impl<'a> Phase<Machine<'a>> for RestartOutdated<'_> {
 /// This host's member, by what runs here; else by where it is, or was, reached.
 fn own_id(reach: &Reach<'_>, seen: &dyn View, survey: &Survey) -> Result<u64, Error> {
     let credentials = reach.credentials(seen)?;
-    let running = running_urls(seen.host())?;
+    let running = running_urls(seen.host(), reach.configuration)?;
     let of = |url: &String| seen.etcd().status(url, &credentials).ok();
     if let Some(status) = running.iter().find_map(of) {
         return Ok(status.id);
@@ -169,7 +171,7 @@ fn own_id(reach: &Reach<'_>, seen: &dyn View, survey: &Survey) -> Result<u64, Er
 
 /// Whether the member is restarted: it is to be told something else than it was, or does not run.
 fn restarts(reach: &Reach<'_>, seen: &dyn View) -> Result<bool, Error> {
-    let unit = seen.host().unit(paths::UNIT)?;
+    let running = runs::member(seen, reach.configuration)?;
     let (configuration, begin) = (reach.configuration, Begin::Join);
     let write = WriteConfiguration {
         configuration,
@@ -180,25 +182,31 @@ fn restarts(reach: &Reach<'_>, seen: &dyn View) -> Result<bool, Error> {
         begin,
     };
     let variables = write.variables(seen)?;
-    Ok(unit.activity != UnitActivity::Active
+    Ok(!running.is_active()
         || !write.changes(seen)?.is_empty()
-        || start.outdated(seen, unit.main_pid, &variables)?
-        || older_than_unit(seen)?)
+        || start.outdated(seen, running.pid, &variables)?
+        || outlived(seen, configuration, running)?)
 }
 
-/// Whether the running member was started before its unit was written.
-fn older_than_unit(seen: &dyn View) -> Result<bool, Error> {
-    let pid = seen.host().unit(paths::UNIT)?.main_pid;
-    let written = seen.host().stat(Path::new(paths::UNIT_FILE))?;
-    let started = facts::started_at(seen.host(), pid, SystemTime::now())?;
+/// Whether the running member was started before what it is started from was written.
+fn outlived(
+    seen: &dyn View,
+    configuration: &Configuration,
+    running: Running,
+) -> Result<bool, Error> {
+    let written = seen.host().stat(configuration.runs().started_from())?;
+    let started = facts::started_at(seen.host(), running.pid, SystemTime::now())?;
     Ok(started
         .zip(written)
         .is_some_and(|(started, written)| written.changed > started))
 }
 
 /// Where the running member answers clients.
-pub(crate) fn running_urls(seen: &dyn Inspect) -> Result<Vec<String>, Error> {
-    let pid = seen.unit(paths::UNIT)?.main_pid;
+pub(crate) fn running_urls(
+    seen: &dyn Inspect,
+    configuration: &Configuration,
+) -> Result<Vec<String>, Error> {
+    let pid = configuration.runs().observe(seen)?.pid;
     let variables = running_variables(seen, pid)?;
     let listens = variables
         .iter()

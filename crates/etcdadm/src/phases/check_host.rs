@@ -96,7 +96,7 @@ impl CheckHost<'_> {
         ] {
             let address = SocketAddr::new(ip, port);
             if seen.holds(&Condition::Listening(address))? {
-                if seen.unit(paths::UNIT)?.activity != UnitActivity::Inactive {
+                if self.configuration.runs().observe(seen)?.activity != UnitActivity::Inactive {
                     return Ok(None);
                 }
                 let hint = Some(

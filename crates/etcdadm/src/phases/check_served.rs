@@ -1,9 +1,9 @@
 //! A cluster that serves is not restored over: there would be two of it.
 
-use host::{Phase, UnitActivity};
+use host::Phase;
 
 use crate::phases::restore_data::Wanted;
-use crate::{Change, Error, Machine, View, paths};
+use crate::{Change, Error, Machine, View, runs};
 
 /// Refuses where the member's cluster serves.
 pub(crate) struct CheckServed<'c> {
@@ -26,7 +26,7 @@ impl<'a> Phase<Machine<'a>> for CheckServed<'_> {
         if self.force || self.wanted.in_place(seen)? {
             return Ok(Vec::new());
         }
-        if seen.host().unit(paths::UNIT)?.activity != UnitActivity::Active {
+        if !runs::member(seen, configuration)?.is_active() {
             return Ok(Vec::new());
         }
         let credentials = match crate::machine::credentials(seen.host(), configuration.certs_dir())

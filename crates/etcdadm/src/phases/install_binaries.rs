@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use bundle::{Install, InstallFile, Receipt, Store};
-use host::{Phase, UnitActivity};
+use host::Phase;
 
 use crate::phases::folder;
-use crate::{Change, Configuration, Error, Machine, View, paths};
+use crate::{Change, Configuration, Error, Machine, View, paths, runs};
 
 /// The programs of a release.
 pub(crate) const PROGRAMS: [&str; 3] = ["etcd", "etcdctl", "etcdutl"];
@@ -135,7 +135,7 @@ impl InstallBinaries<'_> {
             if installed != wanted.to_string() {
                 return Err(Error::OtherVersion { installed, wanted });
             }
-        } else if host.unit(paths::UNIT)?.activity == UnitActivity::Active {
+        } else if runs::member(seen, configuration)?.is_active() {
             let credentials = crate::machine::credentials(host, configuration.certs_dir())?;
             let status = seen
                 .etcd()

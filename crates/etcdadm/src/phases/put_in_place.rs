@@ -1,10 +1,10 @@
 //! The proven data directory instead of the one that is there, which is set aside.
 
-use host::{Phase, UnitAction, UnitActivity};
+use host::Phase;
 
 use crate::phases::restore_data::Wanted;
 use crate::phases::set_data_aside::{aside, mounted};
-use crate::{Change, Error, Machine, View, paths};
+use crate::{Change, Error, Machine, View};
 
 /// Puts what was restored in its place.
 pub(crate) struct PutInPlace<'c>(pub(crate) Wanted<'c>);
@@ -28,14 +28,7 @@ impl<'a> Phase<Machine<'a>> for PutInPlace<'_> {
             }
             return Ok(plan);
         }
-        let unit = seen.host().unit(paths::UNIT)?;
-        match unit.activity {
-            UnitActivity::Inactive => {}
-            UnitActivity::Failed => {
-                plan.push(host::Change::unit(paths::UNIT, UnitAction::ResetFailed).into());
-            }
-            _ => plan.push(host::Change::unit(paths::UNIT, UnitAction::Stop).into()),
-        }
+        plan.extend(wanted.configuration.runs().stop(seen.host())?);
         let data_dir = wanted.configuration.data_dir();
         // On a file system of its own, what lies in the folder is moved instead of the folder.
         let (from, to) = if mounted(seen.host(), data_dir)? {

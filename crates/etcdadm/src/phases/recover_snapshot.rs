@@ -3,10 +3,10 @@
 use std::cell::Cell;
 use std::path::PathBuf;
 
-use host::{Phase, UnitAction, UnitActivity};
+use host::Phase;
 
 use crate::recover_data::RecoverData;
-use crate::{Change, Configuration, Error, Machine, View, paths};
+use crate::{Change, Configuration, Error, Machine, View};
 
 /// Takes the snapshot.
 pub(crate) struct RecoverSnapshot<'c> {
@@ -104,10 +104,7 @@ impl<'a> Phase<Machine<'a>> for RecoverSnapshot<'_> {
             self.compared.set(true);
         }
         let mut plan = Vec::new();
-        let unit = seen.host().unit(paths::UNIT)?;
-        if !matches!(unit.activity, UnitActivity::Inactive | UnitActivity::Failed) {
-            plan.push(host::Change::unit(paths::UNIT, UnitAction::Stop).into());
-        }
+        plan.extend(configuration.runs().stop(seen.host())?);
         let mut folder = data_dir.as_os_str().to_owned();
         folder.push(".recovering");
         plan.push(Change::Recover(RecoverData {

@@ -7,13 +7,13 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use host::{Phase, UnitActivity};
+use host::Phase;
 use pki::etcd::{LEAVES, Leaf, profile, required};
 use pki::{Authority, Certificate, PrivateKey, Verdict, check};
 
 use crate::phases::{file, words};
 use crate::start::Start;
-use crate::{Change, Configuration, Error, Machine, View, paths};
+use crate::{Change, Configuration, Error, Machine, View, runs};
 
 /// Renews leaves.
 pub(crate) struct RenewCertificates<'c> {
@@ -128,7 +128,7 @@ impl<'a> Phase<Machine<'a>> for ServeCertificates<'_> {
 
     fn plan(&self, seen: &(dyn View + 'a)) -> Result<Vec<Change>, Error> {
         let (host, configuration) = (seen.host(), self.0);
-        if host.is_dry_run() || host.unit(paths::UNIT)?.activity != UnitActivity::Active {
+        if host.is_dry_run() || !runs::member(seen, configuration)?.is_active() {
             return Ok(Vec::new());
         }
         let path = configuration.certs_dir().join("server.crt");
@@ -142,7 +142,7 @@ impl<'a> Phase<Machine<'a>> for ServeCertificates<'_> {
         }
         Ok(vec![Change::Start(Start {
             limit: Duration::from_secs(120),
-            ..Start::of_member(true, "")
+            ..Start::of_member(configuration, true, "")
         })])
     }
 }

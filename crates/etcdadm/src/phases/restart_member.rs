@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 use std::time::SystemTime;
 
 use etcd::Waits;
-use host::{Phase, UnitActivity};
+use host::Phase;
 use pki::Certificate;
 
 use crate::phases::reissue_certificates::certificate;
 use crate::phases::remove_member::move_leader;
 use crate::start::{Start, ToldOnce};
 use crate::survey::Reach;
-use crate::{Change, Configuration, Error, Machine, View, facts, paths};
+use crate::{Change, Configuration, Error, Machine, View, facts, runs};
 
 /// Restarts the member, where it runs with other certificates than those in its files.
 pub(crate) struct RestartMember<'c> {
@@ -41,8 +41,8 @@ impl<'a> Phase<Machine<'a>> for RestartMember<'_> {
     fn plan(&self, seen: &(dyn View + 'a)) -> Result<Vec<Change>, Error> {
         let configuration = self.reach.configuration;
         let local = configuration.local_url();
-        let active = seen.host().unit(paths::UNIT)?.activity == UnitActivity::Active;
-        let start = |restart| Change::Start(Start::of_member(restart, ""));
+        let active = runs::member(seen, configuration)?.is_active();
+        let start = |restart| Change::Start(Start::of_member(configuration, restart, ""));
         let mut plan = Vec::new();
         if active {
             match runs_right(seen, configuration)? {
@@ -106,7 +106,7 @@ pub(super) fn runs_right(
             return Ok(Some(false));
         }
     }
-    let pid = host.unit(paths::UNIT)?.main_pid;
+    let pid = runs::member(seen, configuration)?.pid;
     let Some(started) = facts::started_at(host, pid, SystemTime::now())? else {
         return Ok(Some(true));
     };

@@ -8,10 +8,10 @@
 use std::path::Path;
 
 use etcd::settings::INITIAL;
-use host::{Inspect, Phase, UnitActivity};
+use host::{Inspect, Phase};
 
 use crate::phases::SetDataAside;
-use crate::{Change, Configuration, Error, Machine, View, paths};
+use crate::{Change, Configuration, Error, Machine, View, paths, runs};
 
 /// The only segment of a log that nothing was ever purged from.
 const FIRST_SEGMENT: &str = "0000000000000000-0000000000000000.wal";
@@ -33,8 +33,7 @@ impl<'a> Phase<Machine<'a>> for SetUnreadyAside<'_> {
     fn plan(&self, seen: &(dyn View + 'a)) -> Result<Vec<Change>, Error> {
         let host = seen.host();
         // Who runs may be ready in a moment.
-        let ended = |activity| matches!(activity, UnitActivity::Inactive | UnitActivity::Failed);
-        if !ended(host.unit(paths::UNIT)?.activity) || !never_ready(host, self.0)? {
+        if !runs::member(seen, self.0)?.has_ended() || !never_ready(host, self.0)? {
             return Ok(Vec::new());
         }
         SetDataAside(self.0).plan(seen)

@@ -22,7 +22,7 @@ use crate::phases::write_configuration;
 use crate::record::Record;
 use crate::start::{Start, ToldOnce};
 use crate::survey::Reach;
-use crate::{Change, Error, Machine, View, facts, paths};
+use crate::{Change, Error, Machine, View, facts, paths, runs};
 
 /// After how many entries etcd takes a snapshot of its log.
 const COUNT: (&str, &str) = ("ETCD_SNAPSHOT_COUNT", "1");
@@ -90,7 +90,7 @@ impl<'a> Phase<Machine<'a>> for SnapshotLog<'_> {
             return Ok(Vec::new());
         }
         let host = seen.host();
-        let pid = host.unit(paths::UNIT)?.main_pid;
+        let pid = runs::member(seen, self.reach.configuration)?.pid;
         let (key, count) = COUNT;
         let runs_so = running_variables(host, pid)?
             .iter()
@@ -120,7 +120,11 @@ impl<'a> Phase<Machine<'a>> for SnapshotLog<'_> {
         let mut plan = write_configuration::written(host, &variables)?;
         let local = self.reach.configuration.local_url();
         plan.extend(hand_over(&self.reach, seen, &local)?);
-        plan.push(Change::Start(Start::of_member(pid != 0, "")));
+        plan.push(Change::Start(Start::of_member(
+            self.reach.configuration,
+            pid != 0,
+            "",
+        )));
         Ok(self.told.leave(seen.host(), plan))
     }
 }

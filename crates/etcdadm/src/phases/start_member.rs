@@ -6,13 +6,13 @@
 use std::time::Duration;
 
 use etcd::settings::INITIAL;
-use host::{Phase, UnitActivity};
+use host::Phase;
 
 use crate::change::running_variables;
 use crate::phases::set_unready_aside::never_ready;
 use crate::phases::{Begin, WriteConfiguration};
 use crate::start::Start;
-use crate::{Change, Configuration, Error, Machine, View, paths};
+use crate::{Change, Configuration, Error, Machine, View, runs};
 
 /// How long a member may take to fetch the cluster's data.
 const LIMIT: Duration = Duration::from_secs(600);
@@ -41,7 +41,7 @@ impl<'a> Phase<Machine<'a>> for StartMember<'_> {
     }
 
     fn plan(&self, seen: &(dyn View + 'a)) -> Result<Vec<Change>, Error> {
-        let unit = seen.host().unit(paths::UNIT)?;
+        let running = runs::member(seen, self.configuration)?;
         let write = WriteConfiguration {
             configuration: self.configuration,
             begin: self.begin,
@@ -57,18 +57,15 @@ impl<'a> Phase<Machine<'a>> for StartMember<'_> {
             && (!self.configuration.has_data(seen.host())?
                 || never_ready(seen.host(), self.configuration)?);
         let start = |restart, after| {
-            let (unit, told) = (paths::UNIT.to_owned(), told.clone());
             Change::Start(Start {
-                unit,
-                restart,
-                told,
                 after,
                 limit: if first { FIRST_LIMIT } else { LIMIT },
                 first,
+                ..Start::of_member(self.configuration, restart, told.clone())
             })
         };
-        if unit.activity == UnitActivity::Active {
-            let outdated = self.outdated(seen, unit.main_pid, &variables)?;
+        if running.is_active() {
+            let outdated = self.outdated(seen, running.pid, &variables)?;
             return Ok(if outdated {
                 vec![start(true, None)]
             } else {

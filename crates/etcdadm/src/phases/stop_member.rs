@@ -1,15 +1,15 @@
-//! The unit, neither running nor started at boot.
+//! The member, neither running nor started at boot.
 
 use std::path::Path;
 
-use host::{Phase, UnitAction, UnitActivity};
+use host::Phase;
 
-use crate::{Change, Error, Machine, View, paths};
+use crate::{Change, Configuration, Error, Machine, View, paths};
 
 /// Stops the member.
-pub(crate) struct StopMember;
+pub(crate) struct StopMember<'c>(pub(crate) &'c Configuration);
 
-impl<'a> Phase<Machine<'a>> for StopMember {
+impl<'a> Phase<Machine<'a>> for StopMember<'_> {
     fn name(&self) -> &'static str {
         "stop-member"
     }
@@ -19,14 +19,8 @@ impl<'a> Phase<Machine<'a>> for StopMember {
     }
 
     fn plan(&self, seen: &(dyn View + 'a)) -> Result<Vec<Change>, Error> {
-        let unit = seen.host().unit(paths::UNIT)?;
         let mut plan: Vec<Change> = Vec::new();
-        let action = match unit.activity {
-            UnitActivity::Inactive => None,
-            UnitActivity::Failed => Some(UnitAction::ResetFailed),
-            _ => Some(UnitAction::Stop),
-        };
-        plan.extend(action.map(|action| host::Change::unit(paths::UNIT, action).into()));
+        plan.extend(self.0.runs().stop(seen.host())?);
         let link = Path::new(paths::UNIT_LINK);
         if seen.host().stat(link)?.is_some() {
             plan.push(

@@ -1,12 +1,12 @@
 //! The member, running the release that is installed: leadership handed over first, restarted, in sync again.
 
 use etcd::Waits;
-use host::{Phase, UnitActivity};
+use host::Phase;
 
 use crate::phases::restart_member::hand_over;
 use crate::start::{Start, ToldOnce};
 use crate::survey::Reach;
-use crate::{Change, Error, Machine, View, paths};
+use crate::{Change, Error, Machine, View, runs};
 
 /// Restarts the member.
 pub(crate) struct UpgradeMember<'c> {
@@ -37,10 +37,11 @@ impl<'a> Phase<Machine<'a>> for UpgradeMember<'_> {
         let configuration = self.reach.configuration;
         let credentials = self.reach.credentials(seen)?;
         let local = configuration.local_url();
-        let active = seen.host().unit(paths::UNIT)?.activity == UnitActivity::Active;
+        let active = runs::member(seen, configuration)?.is_active();
         let status = seen.etcd().status(&local, &credentials);
         let wanted = configuration.version.bare();
-        let start = |restart| Change::Start(Start::of_member(restart, wanted.to_string()));
+        let start =
+            |restart| Change::Start(Start::of_member(configuration, restart, wanted.to_string()));
         let mut plan = Vec::new();
         match status {
             _ if !active => plan.push(start(false)),

@@ -1,4 +1,4 @@
-//! The unit, etcd's environment and its data directory.
+//! etcd's environment, its data directory, and what starts it: a unit, or the pod that is to be.
 //!
 //! How a member begins (alone, or as one of these) is told by the environment only until it has data; from then on what
 //! stands there is kept as it is.
@@ -8,7 +8,6 @@ use std::path::Path;
 use etcd::Settings;
 use etcd::settings::{Beginning, INITIAL};
 use host::{Inspect, Kind, Phase};
-use systemd::{Command, Unit, Value};
 
 use crate::phases::{Begin, file, folder};
 use crate::restore_data::Marker;
@@ -26,7 +25,7 @@ impl<'a> Phase<Machine<'a>> for WriteConfiguration<'_> {
     }
 
     fn about(&self) -> &'static str {
-        "write etcd's environment and its unit, make its data directory"
+        "write etcd's environment and its unit or pod, make its data directory"
     }
 
     fn plan(&self, seen: &(dyn View + 'a)) -> Result<Vec<Change>, Error> {
@@ -40,33 +39,13 @@ impl WriteConfiguration<'_> {
         let host = seen.host();
         let mut plan = self.data_dir(host)?;
         plan.extend(self.environment(seen)?);
-        let (unit_file, link) = (Path::new(paths::UNIT_FILE), Path::new(paths::UNIT_LINK));
-        if host.read_link(unit_file)?.as_deref() == Some(Path::new("/dev/null")) {
-            // So a distribution's unit of this name is masked.
-            plan.push(
-                host::Change::Remove {
-                    path: unit_file.to_owned(),
-                }
-                .into(),
-            );
-            return Ok(plan);
-        }
-        let unit = unit(self.configuration).render().map_err(Error::Unit)?;
-        plan.extend(file(host, unit_file, 0o644, &unit)?);
-        // What `systemctl enable` makes, without its reload of all units.
-        if host.read_link(link)?.as_deref() != Some(unit_file) {
-            let (path, target) = (link.to_owned(), unit_file.to_owned());
-            plan.extend(folder(
-                host,
-                link.parent().expect("the link lies in a folder"),
-                0o755,
-            )?);
-            plan.push(host::Change::Link { path, target }.into());
-        }
         // Asking systemd costs more than all the rest: it is asked when there is nothing left to write.
-        if plan.is_empty() && host.unit(paths::UNIT)?.needs_reload {
-            plan.push(host::Change::ReloadUnits.into());
-        }
+        let settled = plan.is_empty();
+        plan.extend(
+            self.configuration
+                .runs()
+                .files(host, self.configuration, settled)?,
+        );
         Ok(plan)
     }
 
@@ -211,48 +190,4 @@ pub(super) fn written(
     })?;
     let text = format!("# Written by etcdadm.\n{text}");
     file(seen, Path::new(paths::ENVIRONMENT), 0o600, &text)
-}
-
-/// The unit of a member.
-fn unit(configuration: &Configuration) -> Unit {
-    let utf8 = |path: &Path| path.to_string_lossy().into_owned();
-    let data_dir = utf8(configuration.data_dir());
-    let unit = Unit::new("Written by etcdadm.")
-        .with("Unit", "Description", "etcd member")
-        .with("Unit", "Documentation", "https://etcd.io/docs/")
-        .with("Unit", "After", "network-online.target")
-        .with("Unit", "Wants", "network-online.target")
-        .with("Unit", "Conflicts", "etcd-member.service etcd2.service")
-        .with(
-            "Unit",
-            "RequiresMountsFor",
-            Value::words([data_dir.clone()]),
-        )
-        .with("Service", "Type", "notify")
-        .with(
-            "Service",
-            "EnvironmentFile",
-            Value::line(paths::ENVIRONMENT),
-        )
-        .with(
-            "Service",
-            "ExecStart",
-            Command::new(
-                utf8(&configuration.install_dir().join("etcd")),
-                [] as [&str; 0],
-            ),
-        )
-        .with("Service", "Restart", "on-failure")
-        .with("Service", "RestartSec", "5s")
-        // Fetching the data of a large cluster takes as long as it takes; etcdadm has a limit of its own.
-        .with("Service", "TimeoutStartSec", "infinity")
-        .with("Service", "LimitNOFILE", "65536")
-        .with("Service", "MemoryLow", "200M");
-    let unit = configuration
-        .priorities
-        .iter()
-        .fold(unit, |unit, (key, value)| {
-            unit.with("Service", key, value.as_str())
-        });
-    systemd::harden(unit, &[&data_dir]).with("Install", "WantedBy", "multi-user.target")
 }

@@ -15,6 +15,7 @@
 mod cluster;
 mod documents;
 mod etcd;
+mod files;
 mod merge;
 mod node;
 mod result;
@@ -27,6 +28,7 @@ pub mod yaml;
 pub use cluster::{ClusterConfiguration, Machine, Network, Role, Ssh, Versioned, Vip, VipSetting};
 pub use documents::{DocumentError, Documents, Foreign, Metadata};
 pub use etcd::{Endpoint, EtcdConfiguration, ExpectedMember};
+pub use files::{FilesPutBack, HostFile, HostFiles, HostFolder, LeftOut};
 pub use merge::merge;
 pub use node::{Cni, NodeConfiguration, NodeEtcd, NodeVip};
 pub use result::{Check, KvHash, MemberResult, NodeFacts, NodeResult, Verdict};

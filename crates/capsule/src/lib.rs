@@ -16,8 +16,13 @@
 //!
 //! What it deliberately does not do: talk to etcd, or write files; who calls [`read()`] decides where the bytes go.
 //!
+//! A backup of a whole cluster is a capsule with more in it: [`backup`]; [`files`] is what it has of each control plane.
+//!
 //! # Where to enter
 //! [`Writer`] while a snapshot streams; [`read()`] to check one; [`peek`] to know which one it is.
+
+pub mod backup;
+pub mod files;
 
 use std::io::{self, Read, Write};
 

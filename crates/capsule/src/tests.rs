@@ -41,6 +41,11 @@ fn written(bytes: &[u8], raw: bool) -> Result<Vec<u8>, CapsuleError> {
     writer.finish(metadata).map(|(capsule, _)| capsule)
 }
 
+/// A whole one.
+pub(crate) fn capsule() -> Vec<u8> {
+    written(&snapshot(), false).unwrap()
+}
+
 fn read_all(mut bytes: &[u8]) -> Result<(Vec<u8>, Option<Metadata>), String> {
     let mut out = Vec::new();
     let (_, metadata) = read(&mut bytes, &mut out).map_err(|e| e.to_string())?;

@@ -35,6 +35,7 @@ pub use objects::{
     SshMachineSpec, SshMachineStatus,
 };
 pub use seal::{Sealing, is_sealed, opening, sealing};
+pub use signing::{is_signed_beside, sign_beside};
 
 /// The schema that is read and written here.
 pub const SCHEMA_VERSION: u32 = 3;

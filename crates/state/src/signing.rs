@@ -6,7 +6,7 @@ use api::Secret;
 use ssh_key::private::Ed25519Keypair;
 use ssh_key::{HashAlg, LineEnding, PrivateKey, PublicKey, SshSig};
 
-use crate::Error;
+use crate::{Error, Secrets, State};
 
 /// The namespace of a generation's signature: it is valid for nothing else.
 pub(crate) const GENERATION: &str = "state@klusterkit.dev";
@@ -45,14 +45,38 @@ impl SigningKey {
     }
 
     pub(crate) fn sign(&self, message: &[u8]) -> String {
+        self.sign_for(GENERATION, message)
+    }
+
+    pub(crate) fn sign_for(&self, namespace: &str, message: &[u8]) -> String {
         let signature = self
             .0
-            .sign(GENERATION, HashAlg::Sha512, message)
+            .sign(namespace, HashAlg::Sha512, message)
             .expect("an ed25519 key signs anything");
         signature
             .to_pem(LineEnding::LF)
             .expect("a signature can be written")
     }
+}
+
+/// Signs something that belongs to the state and does not lie in it, by the key that signs its generations.
+///
+/// # Errors
+/// When there is no such key. `path` names the state in errors.
+pub fn sign_beside(
+    path: &Path,
+    secrets: &Secrets,
+    namespace: &str,
+    message: &[u8],
+) -> Result<String, Error> {
+    let key = SigningKey::from_secret(path, &secrets.signing_key)?;
+    Ok(key.sign_for(namespace, message))
+}
+
+/// Whether `signature` is what [`sign_beside`] made of this, with this state's key.
+#[must_use]
+pub fn is_signed_beside(state: &State, namespace: &str, message: &[u8], signature: &str) -> bool {
+    verifies(&state.vouching.signing_key, namespace, message, signature)
 }
 
 /// Whether `signature` is `key`'s for `message` in `namespace`.

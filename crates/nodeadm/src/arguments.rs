@@ -67,6 +67,12 @@ pub enum Verb {
         #[command(subcommand)]
         verb: StoreVerb,
     },
+    /// Save and put back what this control plane's static pods name and mount: an EncryptionConfiguration above all
+    Files {
+        /// What to do.
+        #[command(subcommand)]
+        verb: FilesVerb,
+    },
     /// Make and end the tokens that workers join with, on a control plane
     Token {
         /// What to do.
@@ -269,6 +275,29 @@ pub enum StoreVerb {
     Missing,
     /// Take in a stream of blobs (a layout's tar, or part of one) from standard input
     Receive,
+}
+
+/// files.
+#[derive(Debug, Subcommand)]
+pub enum FilesVerb {
+    /// Print which files would be saved, and what would not be, and why
+    List(FilesArgs),
+    /// Print the files as one stream (a tar whose first entry says what follows): secrets are in it
+    Save(FilesArgs),
+    /// Put the files of such a stream, on standard input, where they were; what differs there is set aside
+    PutBack {
+        /// Print what would be changed, and change nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
+}
+
+/// files list and save.
+#[derive(Debug, Clone, Args)]
+pub struct FilesArgs {
+    /// This file or folder, too; may be given more than once
+    #[arg(long, value_name = "PATH")]
+    pub include: Vec<PathBuf>,
 }
 
 /// token.

@@ -61,6 +61,12 @@ Examples:
   tar --create --directory bundle.oci . | nodeadm store receive
   nodeadm store missing < descriptors.json";
 
+pub(crate) const FILES: &str = "\
+Examples:
+  nodeadm files list                             what a backup takes of this host, and what it does not
+  nodeadm files save > h1.tar                    all Secrets can be read with it: keep it as a key
+  nodeadm files put-back --dry-run < h1.tar";
+
 pub(crate) const TOKEN: &str = "\
 Examples:
   nodeadm token create --ttl 15m                 a token alone

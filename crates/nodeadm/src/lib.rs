@@ -26,8 +26,10 @@ mod error;
 mod examples;
 mod facts;
 mod fence;
+mod files;
 mod flannel;
 mod found;
+mod gather;
 mod init;
 mod join;
 mod keepalived;
@@ -99,6 +101,7 @@ pub fn command() -> clap::Command {
         ("download", examples::DOWNLOAD, String::new()),
         ("config", examples::CONFIG, String::new()),
         ("store", examples::STORE, String::new()),
+        ("files", examples::FILES, String::new()),
         ("token", examples::TOKEN, String::new()),
         ("version", examples::VERSION, String::new()),
         ("completion", examples::COMPLETION, String::new()),

@@ -8,7 +8,7 @@ use crate::change::Change;
 use crate::{Error, Node, paths};
 
 /// The static pods that make a control plane. Others are the admin's own.
-const CONTROL_PLANE: [&str; 5] = [
+pub(crate) const CONTROL_PLANE: [&str; 5] = [
     "kube-apiserver.yaml",
     "kube-controller-manager.yaml",
     "kube-scheduler.yaml",

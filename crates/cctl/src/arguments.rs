@@ -68,6 +68,12 @@ pub enum Verb {
     /// Take a snapshot of etcd
     #[command(subcommand, after_help = examples::SNAPSHOT)]
     Snapshot(Snapshot),
+    /// Take all that a lost cluster is brought back from, in one file: etcd, the state, the control planes' files
+    #[command(after_help = examples::BACKUP)]
+    Backup(Backup),
+    /// Get the state back from a backup
+    #[command(after_help = examples::RESTORE)]
+    Restore(Restore),
     /// Begin the control plane anew from a snapshot of etcd, or bring one of its machines back
     #[command(after_help = examples::RECOVER)]
     Recover(Recover),
@@ -243,6 +249,63 @@ pub struct SnapshotEtcd {
     pub unsealed: bool,
 }
 
+/// Options of `backup`.
+#[derive(Debug, Clone, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub struct Backup {
+    /// What to do with one, unless it is to be taken.
+    #[command(subcommand)]
+    pub what: Option<BackupVerb>,
+    /// What to take.
+    #[command(flatten)]
+    pub take: BackupTake,
+}
+
+/// What a backup is to be.
+#[derive(Debug, Clone, Args)]
+pub struct BackupTake {
+    /// Where to write it (mode 0600); nothing may lie there
+    #[arg(required = true)]
+    pub file: Option<PathBuf>,
+    /// A file or folder of the control planes', besides what their static pods name and mount; may be repeated
+    #[arg(long, value_name = "PATH")]
+    pub include: Vec<PathBuf>,
+}
+
+/// What to do with a backup.
+#[derive(Debug, Clone, Subcommand)]
+pub enum BackupVerb {
+    /// Prove that a cluster can be brought back from it: all digests and signatures here, etcd's data served on a host
+    #[command(after_help = examples::BACKUP_VERIFY)]
+    Verify(BackupVerify),
+}
+
+/// Options of `backup verify`.
+#[derive(Debug, Clone, Args)]
+pub struct BackupVerify {
+    /// The backup
+    pub file: PathBuf,
+    /// Check the file alone, and ask no host
+    #[arg(long)]
+    pub offline: bool,
+    /// Another admin's public key whose word is good, as it stands in a .pub file; may be repeated
+    #[arg(long, value_name = "KEY")]
+    pub signer: Vec<String>,
+}
+
+/// Options of `restore`.
+#[derive(Debug, Clone, Args)]
+pub struct Restore {
+    /// The backup
+    pub file: PathBuf,
+    /// Also over a state that is as new or newer; that one is kept beside it
+    #[arg(long)]
+    pub older: bool,
+    /// Another admin's public key whose word is good, as it stands in a .pub file; may be repeated
+    #[arg(long, value_name = "KEY")]
+    pub signer: Vec<String>,
+}
+
 /// What to do with the state.
 #[derive(Debug, Subcommand)]
 pub enum StateVerb {
@@ -339,13 +402,19 @@ pub struct Recover {
     #[arg(
         long,
         value_name = "FILE",
-        required_unless_present = "from_member",
+        required_unless_present_any = ["from_member", "from_backup"],
         conflicts_with = "from_member"
     )]
     pub snapshot: Option<PathBuf>,
+    /// Instead of a snapshot: a backup, as `cctl backup` wrote it; the control planes' files are put back, too
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["snapshot", "from_member"])]
+    pub from_backup: Option<PathBuf>,
     /// Instead of a snapshot: the data of the etcd member on this host, which is stopped; when the majority is lost for good
     #[arg(long, value_name = "ADDRESS")]
     pub from_member: Option<IpAddr>,
+    /// A cluster file whose documents (kubeadm's and others) are used instead of the state's; all else in it must be as there
+    #[arg(short, long, value_name = "FILE")]
+    pub file: Option<String>,
     /// Another host in the place of a control plane: the old one's address and the new one's; may be repeated
     #[arg(long, value_name = "OLD=NEW", value_parser = replacement)]
     pub replace: Vec<(IpAddr, IpAddr)>,

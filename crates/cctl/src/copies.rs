@@ -283,13 +283,26 @@ fn copy_of(
     };
     let named = format!("{}:{}", target.address, path());
     let state = state::check(Path::new(&named), &text, identity)?;
+    believe(&named, &state, &args.signer, identity)?;
+    Ok(Some((state, text)))
+}
+
+/// Refuses a state that neither this key nor one of `signers` vouches for.
+///
+/// # Errors
+/// [`Error::Refused`].
+pub(crate) fn believe(
+    named: &str,
+    state: &State,
+    signers: &[String],
+    identity: &Identity,
+) -> Result<(), Error> {
     let signer = state.vouching.signer.clone().unwrap_or_default();
-    let is_named = args
-        .signer
+    let is_named = signers
         .iter()
         .any(|known| state::are_same_key(known, &signer));
     if is_named || identity.is(&signer)? {
-        return Ok(Some((state, text)));
+        return Ok(());
     }
     Err(Error::Refused(format!(
         "{named} is vouched for by {}: name that key with --signer if you trust it",

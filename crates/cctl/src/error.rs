@@ -100,6 +100,14 @@ pub enum Error {
         /// What is wrong with it.
         source: capsule::CapsuleError,
     },
+    /// A backup is not whole, or none.
+    #[error("{path} is no sound backup")]
+    Backup {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: capsule::backup::BackupError,
+    },
     /// Hosts that may still serve the old data cannot be stopped.
     #[error("control planes that may still serve the old data cannot be reached, and so not be stopped:\n{}", several(.0))]
     Unfenced(Vec<Failure>),
@@ -296,6 +304,7 @@ impl Explain for Error {
             | Self::NotInBundle { .. }
             | Self::NoBundle(_)
             | Self::Snapshot { .. }
+            | Self::Backup { .. }
             | Self::Refused(_) => Kind::Preflight,
             Self::Unfenced(_) => Kind::Unreachable,
             Self::Several(failures) => {

@@ -73,6 +73,22 @@ pub(crate) const SNAPSHOT: &str = "\
 Examples:
   cctl snapshot etcd etcd.snapshot               opens with the admins' keys, as the state does";
 
+pub(crate) const BACKUP: &str = "\
+Examples:
+  cctl backup prod.backup                        etcd, the state, the files that static pods name and mount
+  cctl backup prod.backup --include /etc/haproxy
+  cctl backup verify prod.backup                 a backup that was never restored is a hope";
+
+pub(crate) const BACKUP_VERIFY: &str = "\
+Examples:
+  cctl backup verify prod.backup
+  cctl backup verify prod.backup --offline       the file alone; no host is asked";
+
+pub(crate) const RESTORE: &str = "\
+Examples:
+  cctl restore prod.backup --identity ~/.ssh/id_ed25519
+  cctl restore prod.backup --state elsewhere.yaml";
+
 pub(crate) const STATE: &str = "\
 Examples:
   cctl state pull --from admin@10.0.0.11 --identity ~/.ssh/id_ed25519 --accept-new-host-keys
@@ -95,6 +111,7 @@ Examples:
   cctl recover --snapshot etcd.snapshot --yes --dead 10.0.0.12  without one that never comes back
   cctl recover --from-member 10.0.0.13 --yes --dead 10.0.0.11 --dead 10.0.0.12
                                                                 of one member's disk, no snapshot
+  cctl recover --from-backup prod.backup --yes --bundle b.tar   with the files of the control planes, too
   cctl recover machine 10.0.0.12 --bundle b.tar                 one host, while the others go on";
 
 pub(crate) const RECOVER_MACHINE: &str = "\

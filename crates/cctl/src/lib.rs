@@ -16,6 +16,7 @@
 mod apply;
 mod arguments;
 mod artifacts;
+mod backup;
 mod bundle;
 mod copies;
 mod create;
@@ -37,6 +38,7 @@ mod put;
 mod recipients;
 mod recover;
 mod recover_machine;
+mod restore;
 mod session;
 mod settings;
 mod snapshot;

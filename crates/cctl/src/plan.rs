@@ -71,6 +71,8 @@ pub enum Action {
     FenceControlPlane,
     /// `etcdadm reset`: stop the old member for good, its data set aside.
     FenceMember,
+    /// `nodeadm files put-back`: the control plane's files of a backup.
+    PutFilesBack,
     /// `etcdadm restore`: the first member of a new etcd, with the snapshot's data.
     RestoreMember,
     /// Remove what the snapshot says of who led, and of Nodes that are gone.
@@ -122,6 +124,9 @@ impl Action {
             }
             Self::FenceMember => {
                 "stop the old etcd member for good, its data set aside (etcdadm reset)".to_owned()
+            }
+            Self::PutFilesBack => {
+                "put the files of the backup back (nodeadm files put-back)".to_owned()
             }
             Self::RestoreMember => {
                 "make the first member of a new etcd of the snapshot (etcdadm restore)".to_owned()

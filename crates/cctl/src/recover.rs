@@ -10,7 +10,7 @@ use std::time::SystemTime;
 
 use cli::Context;
 use serde::Serialize;
-use state::{Recovery, Started, State};
+use state::{HandedOn, Recovery, Started, State};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -21,7 +21,7 @@ use crate::plan::{Plan, View, make};
 use crate::session::{self, Look, Looked};
 use crate::settings::Settings;
 use crate::snapshot::Proven;
-use crate::{Error, apply};
+use crate::{Error, apply, backup, documents};
 
 /// What `recover` prints.
 #[derive(Debug, Serialize)]
@@ -45,8 +45,14 @@ pub(crate) fn run(
         ..ApplyArgs::default()
     };
     let mut goal = session::goal(&named, Some(&state))?;
+    if let Some(file) = &args.file {
+        goal.documents = documents_of(file, &state)?;
+    }
     let identity = settings.identity(state.configuration().ssh.identity_file.as_deref())?;
-    let file = match (&args.snapshot, args.from_member) {
+    let file = match (
+        args.snapshot.as_ref().or(args.from_backup.as_ref()),
+        args.from_member,
+    ) {
         (Some(file), _) => file.clone(),
         (None, Some(member)) => {
             may_take(args)?;
@@ -57,8 +63,13 @@ pub(crate) fn run(
         }
     };
     context.progress.note("reading the snapshot");
-    let snapshot = Proven::read(&file, identity)?;
+    let mut snapshot = if args.from_backup.is_some() {
+        backup::opened::for_recovery(context, &file, identity, &state, &goal.documents)?
+    } else {
+        Proven::read(&file, identity)?
+    };
     let recovery = begin(&state, &goal, &snapshot, args)?;
+    snapshot.replace(&recovery.replaced);
     if !args.yes && !args.dry_run {
         return Err(cli::Error::from(Error::Usage(format!(
             "this stops cluster {}'s control plane and takes its data back to {}",
@@ -97,6 +108,18 @@ pub(crate) fn run(
             result.cluster, result.taken_at, result.endpoint
         )
     })
+}
+
+/// The documents of a cluster file that is the state's own in all else: which hosts there are, the state knows.
+fn documents_of(file: &str, state: &State) -> Result<Vec<HandedOn>, cli::Error> {
+    let documents = session::read_cluster_file(file)?;
+    if documents.cluster.as_ref() == Some(state.configuration()) {
+        return Ok(documents::handed_on(&documents));
+    }
+    Err(Error::Usage(format!(
+        "{file} differs from the state in more than its documents: a recovery brings the cluster back as it was"
+    ))
+    .into())
 }
 
 /// Taking a member's data stops it, so that nothing comes after what was taken.
@@ -180,6 +203,7 @@ fn begin(state: &State, goal: &Goal, snapshot: &Proven, args: &Recover) -> Resul
             said.etcd_version
         ));
     }
+    let from_backup = args.from_backup.is_some();
     let dead: Vec<String> = args.dead.iter().map(ToString::to_string).collect();
     let replaced: BTreeMap<String, String> = args
         .replace
@@ -196,7 +220,11 @@ fn begin(state: &State, goal: &Goal, snapshot: &Proven, args: &Recover) -> Resul
                     known.begun_at
                 ));
             }
+            if known.from_backup && !from_backup {
+                return refuse("the recovery was begun from a backup, whose files go back, too: name it with --from-backup".to_owned());
+            }
             let mut known = known.clone();
+            known.from_backup |= from_backup;
             for host in dead {
                 if !known.dead.contains(&host) {
                     known.dead.push(host);
@@ -233,6 +261,7 @@ fn begin(state: &State, goal: &Goal, snapshot: &Proven, args: &Recover) -> Resul
         begun_at: now(),
         dead,
         fenced: Vec::new(),
+        from_backup,
         restored: false,
         finished_at: None,
     })

@@ -1,11 +1,13 @@
 //! `cctl snapshot etcd`: etcd's data in one file here, with what a restore needs to be right (a capsule, see the `capsule`
 //! crate), sealed for whom the state is sealed for. It is checked while it comes, and never lies here unsealed unasked.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use capsule::backup::Whole;
 use capsule::{Checked, Metadata};
 use cli::Context;
 use host::{Digest, HashingReader, Pending};
@@ -146,20 +148,12 @@ fn bring(
     path: &Path,
     recipients: Option<&[Recipient]>,
 ) -> Result<(Checked, Metadata), Error> {
-    let call = ToolCall {
-        tool: "etcdadm",
-        args: verb,
-        input: "",
-        limit: LIMIT,
-    };
     let unwritten = |source| Error::Write {
         path: path.to_owned(),
         source,
     };
     let mut pending = BufWriter::new(Pending::new(path, 0o600)?);
-    let pull = |to: &mut (dyn Write + Send)| {
-        checked_on_the_way(to, |to| tool::pull(remote, &call, to, &mut |_| {}))
-    };
+    let pull = |to: &mut (dyn Write + Send)| pull(remote, verb, to);
     let found = match recipients {
         None => pull(&mut pending)?,
         Some(recipients) => {
@@ -175,6 +169,24 @@ fn bring(
         .map_err(|error| unwritten(error.into_error()))?
         .commit()?;
     Ok(found)
+}
+
+/// Has etcdadm print a capsule on this host, which goes to `to` and is checked while it comes.
+///
+/// # Errors
+/// etcdadm's, the connection's; something arrived that is no capsule; `to`'s.
+pub(crate) fn pull(
+    remote: &Remote,
+    verb: &[&str],
+    to: &mut (dyn Write + Send),
+) -> Result<(Checked, Metadata), Error> {
+    let call = ToolCall {
+        tool: "etcdadm",
+        args: verb,
+        input: "",
+        limit: LIMIT,
+    };
+    checked_on_the_way(to, |to| tool::pull(remote, &call, to, &mut |_| {}))
 }
 
 /// Lets `bring` write to `to`, and checks the capsule while it passes.
@@ -251,6 +263,10 @@ pub(crate) struct Proven {
     pub metadata: Metadata,
     /// SHA-256 of the capsule, unsealed.
     pub digest: Digest,
+    /// Where it is the beginning of a backup: how much of that it is.
+    within: Option<u64>,
+    /// The control planes' files, by address; of a backup alone.
+    pub files: BTreeMap<String, Vec<u8>>,
 }
 
 impl Proven {
@@ -272,7 +288,42 @@ impl Proven {
             identity,
             metadata,
             digest: reader.finish().0,
+            within: None,
+            files: BTreeMap::new(),
         })
+    }
+
+    /// The one in a backup at `path` that was read, with the control planes' files.
+    ///
+    /// # Errors
+    /// Never for what was read; a digest that is none.
+    pub(crate) fn in_backup(
+        path: &Path,
+        identity: Identity,
+        backup: &Whole,
+        files: BTreeMap<String, Vec<u8>>,
+    ) -> Result<Self, Error> {
+        let no_digest = |error| Error::Read {
+            path: path.to_owned(),
+            source: io::Error::other(error),
+        };
+        Ok(Self {
+            path: path.to_owned(),
+            identity,
+            metadata: backup.metadata.clone(),
+            digest: backup.capsule.parse().map_err(no_digest)?,
+            within: Some(backup.index.snapshot.size),
+            files,
+        })
+    }
+
+    /// Other hosts are in the places of old ones, new addresses by the old ones: they get the old ones' files.
+    pub(crate) fn replace(&mut self, replaced: &BTreeMap<String, String>) {
+        for (old, new) in replaced {
+            if let Some(files) = self.files.remove(old) {
+                self.files.insert(new.clone(), files);
+            }
+        }
     }
 
     /// Its bytes, unsealed.
@@ -280,11 +331,19 @@ impl Proven {
     /// # Errors
     /// As [`Proven::read`].
     pub(crate) fn bytes(&self) -> Result<Box<dyn Read + Send>, Error> {
-        open(&self.path, &self.identity)
+        let all = open(&self.path, &self.identity)?;
+        Ok(match self.within {
+            None => all,
+            Some(size) => Box::new(all.take(size).chain(&capsule::backup::END_OF_ARCHIVE[..])),
+        })
     }
 }
 
-fn open(path: &Path, identity: &Identity) -> Result<Box<dyn Read + Send>, Error> {
+/// A file here, sealed or not.
+///
+/// # Errors
+/// It cannot be read, or is not sealed for `identity`.
+pub(crate) fn open(path: &Path, identity: &Identity) -> Result<Box<dyn Read + Send>, Error> {
     let fault = |source| Error::Read {
         path: path.to_owned(),
         source,

@@ -1,8 +1,8 @@
 //! The verbs, one a file.
 
 use crate::{
-    apply, bundle, copies, create, delete_cluster, delete_machine, forget_host_key, get,
-    recipients, recover, recover_machine, snapshot, status,
+    apply, backup, bundle, copies, create, delete_cluster, delete_machine, forget_host_key, get,
+    recipients, recover, recover_machine, restore, snapshot, status,
 };
 use cli::Context;
 
@@ -21,6 +21,8 @@ pub(crate) fn run(context: &mut Context, arguments: &Arguments) -> Result<(), cl
         Verb::Get(what) => get::run(context, &settings, what),
         Verb::Status => status::run(context, &settings),
         Verb::Snapshot(verb) => snapshot::run(context, &settings, verb),
+        Verb::Backup(args) => backup::run(context, &settings, args),
+        Verb::Restore(args) => restore::run(context, &settings, args),
         Verb::State(StateVerb::Pull(args)) => copies::run(context, &settings, args),
         Verb::State(StateVerb::Recipients(verb)) => recipients::run(context, &settings, verb),
         Verb::Recover(args) => match &args.what {

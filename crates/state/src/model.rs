@@ -82,6 +82,9 @@ pub struct Recovery {
     /// Hosts whose old control plane and member are stopped and set aside.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fenced: Vec<String>,
+    /// Whether the snapshot is of a backup, whose files are put back on the control planes.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub from_backup: bool,
     /// Whether etcd serves the snapshot's data.
     #[serde(default)]
     pub restored: bool,

@@ -11,6 +11,7 @@ mod keep_kubeconfig;
 mod look;
 mod prepare_hosts;
 mod prove_snapshot;
+mod put_files_back;
 mod remove_machine;
 mod reset_hosts;
 mod restore_etcd;
@@ -30,6 +31,7 @@ pub use keep_kubeconfig::KeepKubeconfig;
 pub(crate) use look::{facts, look, look_again, remembered};
 pub use prepare_hosts::PrepareHosts;
 pub use prove_snapshot::ProveSnapshot;
+pub use put_files_back::PutFilesBack;
 pub use remove_machine::RemoveMachine;
 pub use reset_hosts::ResetHosts;
 pub use restore_etcd::RestoreEtcd;
@@ -53,12 +55,13 @@ pub const APPLY: [&dyn Phase; 8] = [
 ];
 
 /// What `recover` walks: the control plane begun anew from a snapshot, in order.
-pub const RECOVER: [&dyn Phase; 9] = [
+pub const RECOVER: [&dyn Phase; 10] = [
     &SendArtifacts,
     &ProveSnapshot,
     &FenceControlPlanes,
     &RestoreEtcd,
     &PrepareHosts,
+    &PutFilesBack,
     &StartControlPlane,
     &JoinControlPlanes,
     &KeepKubeconfig,

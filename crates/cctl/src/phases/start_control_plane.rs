@@ -59,6 +59,7 @@ pub(super) fn ready(plan: &Plan, host: &str) -> Vec<After> {
 /// What a control plane on `host` waits for: the host itself, and etcd: its own member, or all where it has none.
 pub(super) fn waits(view: &View<'_>, plan: &Plan, host: &str) -> Vec<After> {
     let mut after = ready(plan, host);
+    after.extend(plan.done(host, &[Action::PutFilesBack]));
     const MEMBER: [Action; 3] = [
         Action::InitMember,
         Action::JoinMember,

@@ -172,6 +172,7 @@ fn recovery() -> Recovery {
         replaced: BTreeMap::new(),
         dead: Vec::new(),
         fenced: Vec::new(),
+        from_backup: false,
         restored: false,
         finished_at: None,
     }
@@ -204,6 +205,31 @@ fn a_recovery_proves_then_fences_then_restores() {
     20. [settle-nodes] h4: restart the kubelet; containers go on  (after wait-for-api of 15)
     21. [settle-nodes] h5: restart the kubelet; containers go on  (after wait-for-api of 15)
     22. [settle-nodes] h1: have each node run a new pod  (after 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21)
+    ");
+}
+
+#[test]
+fn a_backup_s_files_are_there_before_api_servers_start() {
+    let goal = goal(FILE);
+    let mut known = recovery();
+    known.from_backup = true;
+    let plan = crate::recover::plan(&goal, &done(&goal), &known);
+    let about = in_words(&plan);
+    let phases = [
+        "[put-files-back]",
+        "[start-control-plane]",
+        "[join-control-planes]",
+    ];
+    let about_files = |line: &&str| phases.iter().any(|phase| line.contains(phase));
+    let files = about.lines().filter(about_files);
+    let files: Vec<&str> = files.collect();
+    insta::assert_snapshot!(files.join("\n"), @r"
+    15. [put-files-back] h1: put the files of the backup back (nodeadm files put-back)  (after 3, 4, 12, 2)
+    16. [put-files-back] h2: put the files of the backup back (nodeadm files put-back)  (after 5, 6, 13, 2)
+    17. [put-files-back] h3: put the files of the backup back (nodeadm files put-back)  (after 7, 8, 14, 2)
+    18. [start-control-plane] h1: make the first control plane (nodeadm init)  (after 12, 15, 9)
+    19. [join-control-planes] h2: join as a control plane (nodeadm join)  (after 13, 16, 10, wait-for-api of 18)
+    20. [join-control-planes] h3: join as a control plane (nodeadm join)  (after 14, 17, 11, wait-for-api of 18)
     ");
 }
 

@@ -1,7 +1,8 @@
 //! What a step does on its host: one call of a node tool or of kubectl, its documents made here.
 
+mod files;
 mod kubectl;
-mod recovery;
+pub(crate) mod recovery;
 mod send;
 
 use std::time::Duration;
@@ -94,6 +95,7 @@ pub(crate) fn run(shared: &Shared<'_>, step: &Step, hear: Hear<'_>) -> Result<Ou
         Action::SendSnapshot => recovery::send(shared, remote),
         Action::ProveSnapshot => recovery::prove(shared, remote, hear),
         Action::FenceControlPlane => done(remote, "nodeadm", &["fence"], hear),
+        Action::PutFilesBack => files::put_back(shared, remote, hear),
         Action::RestoreMember => {
             let (path, version) = (recovery::path(shared)?, recovery::version(shared));
             let verb = ["restore", path.as_str(), "--version", version.as_str()];

@@ -23,8 +23,13 @@ fn snapshot<'a>(shared: &Shared<'a>) -> Result<&'a Proven, Error> {
 
 /// Where the snapshot lies on its host: named by its digest, so that what is there is what it is called.
 pub(super) fn path(shared: &Shared<'_>) -> Result<String, Error> {
-    let digest = snapshot(shared)?.digest.to_string();
-    Ok(format!("{FOLDER}/snapshot-{}.capsule", &digest[..16]))
+    Ok(path_of(snapshot(shared)?, "snapshot"))
+}
+
+/// The same for what it is there for; so that who looks at one does not take away what another needs.
+pub(crate) fn path_of(snapshot: &Proven, purpose: &str) -> String {
+    let digest = snapshot.digest.to_string();
+    format!("{FOLDER}/{purpose}-{}.capsule", &digest[..16])
 }
 
 /// The release of etcd that the cluster has.
@@ -34,7 +39,12 @@ pub(super) fn version(shared: &Shared<'_>) -> String {
 
 /// Sends the snapshot, unless it is there.
 pub(super) fn send(shared: &Shared<'_>, remote: &Remote) -> Result<Outcome, Error> {
-    let (snapshot, path) = (snapshot(shared)?, path(shared)?);
+    send_to(remote, snapshot(shared)?, "snapshot")
+}
+
+/// Sends a snapshot to a host, for that purpose, unless it is there.
+pub(crate) fn send_to(remote: &Remote, snapshot: &Proven, purpose: &str) -> Result<Outcome, Error> {
+    let path = path_of(snapshot, purpose);
     let there = put::digests(remote, std::slice::from_ref(&path))?;
     if there == [(snapshot.digest, path.clone())] {
         return Ok(Outcome {
@@ -56,8 +66,12 @@ pub(super) fn send(shared: &Shared<'_>, remote: &Remote) -> Result<Outcome, Erro
 
 /// Removes the copy that was sent: all Secrets of the cluster are in it, and the admin has the file.
 pub(super) fn take_away(shared: &Shared<'_>, remote: &Remote) -> Result<(), Error> {
-    let path = path(shared)?;
-    tool::ask(remote, "/bin/rm", &["-f", "--", &path], LIMIT)?;
+    remove(remote, &path(shared)?)
+}
+
+/// Removes what was sent.
+pub(crate) fn remove(remote: &Remote, path: &str) -> Result<(), Error> {
+    tool::ask(remote, "/bin/rm", &["-f", "--", path], LIMIT)?;
     Ok(())
 }
 
@@ -67,20 +81,29 @@ pub(super) fn prove(
     remote: &Remote,
     hear: Hear<'_>,
 ) -> Result<Outcome, Error> {
-    let (path, version) = (path(shared)?, version(shared));
-    let call = ToolCall {
-        tool: "etcdadm",
-        args: &["snapshot", "verify", &path, "--etcd-version", &version],
-        input: "",
-        limit: PROOF_LIMIT,
-    };
-    let found: Value = tool::run(remote, &call, hear)?;
+    let found = prove_on(remote, &path(shared)?, &version(shared), hear)?;
     Ok(Outcome {
         note: found
             .pointer("/keys/count")
             .map(|count| format!("{count} keys")),
         ..Outcome::default()
     })
+}
+
+/// Has etcdadm restore what lies at `path` with this release, and serve it; what it says of it.
+pub(crate) fn prove_on(
+    remote: &Remote,
+    path: &str,
+    version: &str,
+    hear: Hear<'_>,
+) -> Result<Value, Error> {
+    let call = ToolCall {
+        tool: "etcdadm",
+        args: &["snapshot", "verify", path, "--etcd-version", version],
+        input: "",
+        limit: PROOF_LIMIT,
+    };
+    tool::run(remote, &call, hear)
 }
 
 /// A kubelet that lost its API looks again after a back-off of half a minute: a new one does at once.

@@ -49,6 +49,13 @@ impl ClusterFile {
         Self { text }
     }
 
+    /// The same with further documents.
+    #[must_use]
+    pub fn with(mut self, documents: &str) -> Self {
+        self.text.push_str(documents);
+        self
+    }
+
     /// The file's text.
     #[must_use]
     pub fn text(&self) -> &str {

@@ -6,6 +6,7 @@
     reason = "a test: it works on an admin's files, says how long things took, and ends where they go wrong"
 )]
 
+mod backed_up;
 mod killed;
 mod killed_recovery;
 mod life;

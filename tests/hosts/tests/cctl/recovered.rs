@@ -189,7 +189,7 @@ fn the_last_member_is_enough() {
     assert_eq!(containers(&admin), before, "a worker's pod was restarted");
 }
 
-fn booted(host: Host) -> Host {
+pub(crate) fn booted(host: Host) -> Host {
     host.boot().unwrap();
     host.wait_ssh().unwrap();
     host
@@ -222,7 +222,7 @@ fn refusals(admin: &Admin<'_>, snapshot: &Path, sealed: &[u8]) {
     assert_eq!(std::fs::read(admin.file("cctl-state.yaml")).unwrap(), state);
 }
 
-fn flipped(bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn flipped(bytes: &[u8]) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
@@ -295,7 +295,7 @@ fn containers(admin: &Admin<'_>) -> Vec<String> {
     found
 }
 
-fn admin_bundle() -> std::path::PathBuf {
+pub(crate) fn admin_bundle() -> std::path::PathBuf {
     hosts::Equipment::from_environment().unwrap().bundle()
 }
 

@@ -1,0 +1,228 @@
+//! A backup of a cluster whose Secrets are encrypted with a key in a file on its control plane: the host is lost, and
+//! everything comes back, the key above all.
+
+use std::path::Path;
+
+use hosts::{Admin, ClusterFile};
+use lab::Host;
+use serde_json::Value;
+
+use crate::recovered::{admin_bundle, booted, flipped, text};
+use crate::saved::{has, mark};
+use crate::{Ground, READY, timed};
+
+const ENCRYPTION: &str = "/etc/kubernetes/enc/enc.yaml";
+const AUDIT: &str = "/srv/audit/policy.yaml";
+/// A static pod of the admin's own.
+const POD: &str = "/etc/kubernetes/manifests/own.yaml";
+
+/// What the API server is told, besides what kubeadm tells it.
+const DOCUMENT: &str = "\
+---
+apiVersion: kubeadm.k8s.io/v1beta4
+kind: ClusterConfiguration
+apiServer:
+  extraArgs:
+  - {name: encryption-provider-config, value: /etc/kubernetes/enc/enc.yaml}
+  - {name: audit-policy-file, value: /audit/policy.yaml}
+  - {name: audit-log-path, value: '-'}
+  extraVolumes:
+  - {name: encryption, hostPath: /etc/kubernetes/enc, mountPath: /etc/kubernetes/enc, readOnly: true, pathType: Directory}
+  - {name: audit, hostPath: /srv/audit, mountPath: /audit, readOnly: true, pathType: Directory}
+";
+
+const KEY: &str = "bm9ib2R5IGtub3dzIHRoaXMga2V5LCBub2JvZHkgISE=";
+
+fn files() -> [(&'static str, u32, String); 3] {
+    let encryption = format!(
+        "apiVersion: apiserver.config.k8s.io/v1\nkind: EncryptionConfiguration\nresources:\n- resources: [secrets]\n  providers:\n  - secretbox: {{keys: [{{name: one, secret: {KEY}}}]}}\n"
+    );
+    let audit = "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{level: None}]\n";
+    let pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: own, namespace: kube-system}\nspec:\n  containers:\n  - {name: own, image: 'registry.k8s.io/pause:3.10.2', imagePullPolicy: Never}\n";
+    [
+        (ENCRYPTION, 0o600, encryption),
+        (AUDIT, 0o640, audit.to_owned()),
+        (POD, 0o600, pod.to_owned()),
+    ]
+}
+
+#[test]
+#[ignore = "whole hosts: run by `cargo xtask test`"]
+fn a_backup_brings_encrypted_secrets_back() {
+    let mut ground = Ground::new("backup", 2);
+    for (path, mode, content) in &files()[..2] {
+        ground.hosts[0]
+            .write(path, content.as_str(), *mode)
+            .unwrap();
+    }
+    let admin = ground.admin("admin");
+    let file = ClusterFile::new(&ground.lab, &ground.hosts, 1, "admin").with(DOCUMENT);
+    timed("apply", || admin.apply(&file).unwrap());
+    admin.fetch_kubeconfig().unwrap();
+    admin.check_healthy(&ground.hosts, 1, READY).unwrap();
+    let (_, mode, content) = &files()[2];
+    ground.hosts[0].write(POD, content.as_str(), *mode).unwrap();
+    let secret = ["create", "secret", "generic", "token", "--from-literal=a=b"];
+    admin.kubectl(secret).unwrap().check().unwrap();
+    mark(&admin, "before");
+    is_encrypted(&ground.hosts[0]);
+
+    let backup = admin.file("lab.backup");
+    let words = ["backup", text(&backup)];
+    let taken = timed("backup", || admin.cctl(words).check().unwrap());
+    println!("{}\n{}", taken.error_text(), taken.text());
+    is_sealed(&backup);
+    refusals(&admin, &backup);
+    let words = ["backup", "verify", text(&backup)];
+    let verified = timed("backup verify", || admin.told(words).unwrap());
+    println!("{verified:#}");
+    is_verified(&verified);
+    let left = ground.hosts[0]
+        .exec(["ls", "/var/lib/cctl"])
+        .text()
+        .unwrap();
+    assert_eq!(left.trim(), "state.yaml", "the proof left something");
+    is_restored(&ground, &admin, &backup);
+    mark(&admin, "after");
+
+    ground.hosts[0].power_loss().unwrap();
+    let fresh = booted(ground.lab.replace(&ground.hosts[0]).unwrap());
+    drop(admin);
+    // Something else lies there by now: it is set aside.
+    fresh.write(AUDIT, "another policy", 0o600).unwrap();
+    ground.hosts[0] = fresh;
+    let admin = ground.admin("admin");
+    admin
+        .cctl(["forget-host-key", "10.77.0.11"])
+        .check()
+        .unwrap();
+    let bundle = admin_bundle();
+    let words = [
+        "recover",
+        "--from-backup",
+        text(&backup),
+        "--bundle",
+        text(&bundle),
+    ];
+    let words: Vec<&str> = words
+        .into_iter()
+        .chain(["--accept-new-host-keys", "--yes"])
+        .collect();
+    timed("recover from the backup", || {
+        println!(
+            "{}",
+            admin
+                .cctl(words.iter().copied())
+                .check()
+                .unwrap()
+                .error_text()
+        );
+    });
+    admin.check_healthy(&ground.hosts, 1, READY).unwrap();
+    assert!(has(&admin, "before") && !has(&admin, "after"));
+    let words = ["get", "secret", "token", "-o", "jsonpath={.data.a}"];
+    assert_eq!(admin.kubectl(words).unwrap().text().unwrap(), "Yg==");
+    is_encrypted(&ground.hosts[0]);
+    for (path, mode, content) in files() {
+        let host = &ground.hosts[0];
+        assert_eq!(host.read(path).unwrap(), content, "{path}");
+        let found = host
+            .nsexec(["stat", "--format=%a", path])
+            .unwrap()
+            .text()
+            .unwrap();
+        assert_eq!(found.trim(), format!("{mode:o}"), "{path}");
+    }
+    let aside = ground.hosts[0]
+        .nsexec(["ls", "/var/lib/nodeadm/aside"])
+        .unwrap();
+    let aside = aside.text().unwrap();
+    assert!(aside.contains("-policy.yaml"), "{aside}");
+    let applied = admin.cctl(["apply"]).check().unwrap();
+    assert!(
+        applied.text().contains("nothing was changed"),
+        "{}",
+        applied.text()
+    );
+}
+
+/// What etcd has of the Secret is nothing that could be read without the key.
+fn is_encrypted(host: &Host) {
+    let words = [
+        "/opt/bin/etcdctl.sh",
+        "get",
+        "/registry/secrets/default/token",
+        "--print-value-only",
+    ];
+    let output = host.exec(words).check().unwrap();
+    assert!(
+        output.stdout.starts_with(b"k8s:enc:secretbox:v1:one:"),
+        "it is not encrypted: {}",
+        output.text()
+    );
+}
+
+fn is_sealed(backup: &Path) {
+    let bytes = std::fs::read(backup).unwrap();
+    assert!(bytes.starts_with(b"age-encryption.org"));
+    for word in [
+        KEY,
+        "EncryptionConfiguration",
+        "PRIVATE KEY",
+        "schemaVersion",
+    ] {
+        let found = bytes
+            .windows(word.len())
+            .any(|part| part == word.as_bytes());
+        assert!(!found, "{word} stands in it");
+    }
+}
+
+/// A backup in the place of another, a damaged one, one that is none.
+fn refusals(admin: &Admin<'_>, backup: &Path) {
+    let said = |words: &[&str]| {
+        let output = admin.cctl(words.iter().copied()).output().unwrap();
+        (output.code, output.error_text())
+    };
+    let (code, text_said) = said(&["backup", text(backup)]);
+    assert_eq!(code, 3, "{text_said}");
+    let bytes = std::fs::read(backup).unwrap();
+    for (name, bytes) in [
+        ("short", &bytes[..bytes.len() - 10]),
+        ("flipped", &flipped(&bytes)[..]),
+    ] {
+        let path = admin.file(name);
+        std::fs::write(&path, bytes).unwrap();
+        for words in [
+            &["backup", "verify", "--offline", text(&path)][..],
+            &["restore", text(&path)],
+            &["recover", "--yes", "--from-backup", text(&path)],
+        ] {
+            let (code, said) = said(words);
+            assert_ne!(code, 0, "{words:?}: {said}");
+        }
+    }
+    let (code, text_said) = said(&["restore", text(backup)]);
+    assert_eq!(code, 3, "{text_said}");
+    assert!(text_said.contains("already"), "{text_said}");
+}
+
+fn is_verified(verified: &Value) {
+    assert_eq!(verified["lacks"].as_array().unwrap().len(), 0);
+    assert!(
+        verified
+            .pointer("/served/etcd/keys/count")
+            .is_some_and(Value::is_number)
+    );
+    assert_eq!(verified["hosts"][0]["leftOut"].as_array().unwrap().len(), 0);
+}
+
+/// The state comes out of it as it went in.
+fn is_restored(ground: &Ground, admin: &Admin<'_>, backup: &Path) {
+    let other = ground.admin("elsewhere");
+    let key = ground.lab.key();
+    let words = ["restore", text(backup), "--identity", text(&key)];
+    println!("{}", other.cctl(words).text().unwrap());
+    let state = |admin: &Admin<'_>| std::fs::read(admin.file("cctl-state.yaml")).unwrap();
+    assert!(state(&other) == state(admin), "it is another state");
+}

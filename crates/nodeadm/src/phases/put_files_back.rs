@@ -8,10 +8,15 @@ use std::path::Path;
 use api::{HostFile, HostFiles};
 use host::{Change, Digest, Error, Inspect, Kind, OnHost, Phase};
 
+use crate::found::{FOUND, Found};
 use crate::paths;
+use crate::phases::reset::trees;
 
 /// Folders that configure nothing: nothing is put there, whatever a backup says.
 const NEVER: [&str; 5] = ["/dev", "/proc", "/run", "/sys", "/var/lib/nodeadm"];
+
+/// Folders below Kubernetes' own that kubeadm fills.
+const KUBEADM_S: [&str; 2] = ["manifests", "pki"];
 
 /// See the module.
 pub(crate) struct PutFilesBack<'f> {
@@ -50,6 +55,40 @@ impl<'f> PutFilesBack<'f> {
             }
         }
         Ok(plan)
+    }
+
+    /// `reset` leaves a host as it was found, and takes folders of Kubernetes' with all that is in them: what the admin had
+    /// put there before there was a cluster counts as found. In folders that kubeadm fills, too, nothing can be kept.
+    fn found(&self, seen: &dyn Inspect) -> Result<Vec<Change>, Error> {
+        let bytes = seen.read(Path::new(FOUND), 1 << 20)?;
+        let Some(mut found) = bytes.and_then(|bytes| serde_json::from_slice::<Found>(&bytes).ok())
+        else {
+            return Ok(Vec::new());
+        };
+        let before = found.clone();
+        for file in self.index.files.iter().filter(|file| file.put_back) {
+            for tree in trees() {
+                let inside = file.path.strip_prefix(tree).ok();
+                let first = inside.and_then(|inside| inside.components().next());
+                let Some(first) = first.and_then(|first| first.as_os_str().to_str()) else {
+                    continue;
+                };
+                if KUBEADM_S.contains(&first) {
+                    continue;
+                }
+                let kept = found.inside.entry(tree.to_owned()).or_default();
+                if !kept.iter().any(|known| known == first) {
+                    kept.push(first.to_owned());
+                }
+                if !found.had(tree) {
+                    found.paths.push(tree.to_owned());
+                }
+            }
+        }
+        if found == before {
+            return Ok(Vec::new());
+        }
+        Ok(vec![Change::private_file(FOUND, found.text())])
     }
 
     fn file(
@@ -140,7 +179,7 @@ impl<'h> Phase<OnHost<'h>> for PutFilesBack<'_> {
                 }
             }
         }
-        Ok(Vec::new())
+        self.found(seen)
     }
 }
 
@@ -215,6 +254,27 @@ mod tests {
         let changes = run(&mut host, &index, &contents).unwrap();
         assert_eq!(changes.len(), 1, "{changes:?}");
         assert_eq!(host.stat(path).unwrap().unwrap().mode, 0o600);
+        assert_eq!(run(&mut host, &index, &contents).unwrap(), [""; 0]);
+    }
+
+    #[test]
+    fn a_reset_leaves_what_was_put_back() {
+        let mut host: Memory = Overlay::new(Nothing);
+        let found = Change::private_file(FOUND, Found::default().text());
+        host.apply(&found).unwrap();
+        let contents = [b"a key".to_vec()];
+        let known = |host: &Memory| {
+            let bytes = host.read(Path::new(FOUND), 1 << 20).unwrap().unwrap();
+            serde_json::from_slice::<Found>(&bytes).unwrap()
+        };
+        let pod = index("/etc/kubernetes/manifests/own.yaml", 0o600, b"a key");
+        run(&mut host, &pod, &contents).unwrap();
+        assert_eq!(known(&host), Found::default());
+        let index = index("/etc/kubernetes/enc/enc.yaml", 0o600, b"a key");
+        run(&mut host, &index, &contents).unwrap();
+        let kubernetes = Path::new(paths::KUBERNETES);
+        assert!(known(&host).had(kubernetes));
+        assert_eq!(known(&host).inside[kubernetes], ["enc"]);
         assert_eq!(run(&mut host, &index, &contents).unwrap(), [""; 0]);
     }
 

@@ -18,6 +18,7 @@ mod etcd;
 mod files;
 mod merge;
 mod node;
+mod rehearsal;
 mod result;
 #[cfg(test)]
 mod schema;
@@ -31,6 +32,7 @@ pub use etcd::{Endpoint, EtcdConfiguration, ExpectedMember};
 pub use files::{FilesPutBack, HostFile, HostFiles, HostFolder, LeftOut};
 pub use merge::merge;
 pub use node::{Cni, NodeConfiguration, NodeEtcd, NodeVip};
+pub use rehearsal::Rehearsal;
 pub use result::{Check, KvHash, MemberResult, NodeFacts, NodeResult, Verdict};
 pub use secret::{Credentials, Secret};
 pub use version::{Version, VersionError};

@@ -258,12 +258,20 @@ pub struct Whole {
 /// # Errors
 /// When it is cut short, damaged, of another kind, or cannot be read.
 pub fn read(from: &mut dyn Read) -> Result<Whole, BackupError> {
+    read_to(from, &mut io::sink())
+}
+
+/// As [`read`]; etcd's data goes to `to`, and is right when this returns.
+///
+/// # Errors
+/// As [`read`]'s; when `to` cannot be written.
+pub fn read_to(from: &mut dyn Read, to: &mut dyn Write) -> Result<Whole, BackupError> {
     let mut from = Hashing {
         from,
         hash: Sha256::default(),
         size: 0,
     };
-    let (checked, metadata) = crate::read(&mut from, &mut io::sink())?;
+    let (checked, metadata) = crate::read(&mut from, to)?;
     let metadata = metadata.ok_or(BackupError::NoBackup("it has nothing but etcd's data"))?;
     let mut rest = padding(from.size);
     fill(&mut from, &mut rest)?;

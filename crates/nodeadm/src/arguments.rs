@@ -73,6 +73,8 @@ pub enum Verb {
         #[command(subcommand)]
         verb: FilesVerb,
     },
+    /// Start etcd and an API server on a backup (unsealed, on standard input), apart from all else, and list every object
+    Rehearse(RehearseArgs),
     /// Make and end the tokens that workers join with, on a control plane
     Token {
         /// What to do.
@@ -275,6 +277,18 @@ pub enum StoreVerb {
     Missing,
     /// Take in a stream of blobs (a layout's tar, or part of one) from standard input
     Receive,
+}
+
+/// rehearse.
+#[derive(Debug, Clone, Args)]
+pub struct RehearseArgs {
+    /// Where etcd and etcdutl are installed
+    #[arg(long, value_name = "FOLDER", default_value = "/opt/bin")]
+    pub etcd_dir: PathBuf,
+
+    /// The program of the API server; said to the run that is kept apart
+    #[arg(long, hide = true)]
+    pub api_server: Option<PathBuf>,
 }
 
 /// files.

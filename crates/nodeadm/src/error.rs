@@ -76,6 +76,14 @@ pub enum Error {
         /// The end of the log that may tell more, beginning with a line break; or empty.
         log: String,
     },
+    /// A pipe or program failed.
+    #[error("could not {what}")]
+    Io {
+        /// What was tried.
+        what: String,
+        /// Why not.
+        source: std::io::Error,
+    },
     /// containerd did not get its images.
     #[error(transparent)]
     Import(#[from] bundle::ImportError),

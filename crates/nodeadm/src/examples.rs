@@ -67,6 +67,11 @@ Examples:
   nodeadm files save > h1.tar                    all Secrets can be read with it: keep it as a key
   nodeadm files put-back --dry-run < h1.tar";
 
+pub(crate) const REHEARSE: &str = "\
+Examples:
+  age --decrypt --identity key prod.backup | ssh h1 nodeadm rehearse
+  nodeadm rehearse -o json < opened.backup       as cctl backup verify has it done";
+
 pub(crate) const TOKEN: &str = "\
 Examples:
   nodeadm token create --ttl 15m                 a token alone

@@ -42,6 +42,8 @@ pub mod phases;
 mod preflight;
 mod prepare;
 mod record;
+mod rehearsal;
+mod rehearse;
 mod reset;
 mod resolver;
 mod settings;
@@ -102,6 +104,7 @@ pub fn command() -> clap::Command {
         ("config", examples::CONFIG, String::new()),
         ("store", examples::STORE, String::new()),
         ("files", examples::FILES, String::new()),
+        ("rehearse", examples::REHEARSE, String::new()),
         ("token", examples::TOKEN, String::new()),
         ("version", examples::VERSION, String::new()),
         ("completion", examples::COMPLETION, String::new()),

@@ -1,8 +1,8 @@
 //! The verbs, one a file, each with its phases in order: what a verb does stands there on one screen.
 
 use crate::{
-    config, download, facts, fence, files, init, join, list, preflight, prepare, reset, status,
-    store, token, vip_check,
+    config, download, facts, fence, files, init, join, list, preflight, prepare, rehearse, reset,
+    status, store, token, vip_check,
 };
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -49,6 +49,7 @@ pub fn run(context: &mut Context, arguments: &Arguments) -> Result<(), cli::Erro
         Verb::Store {
             verb: StoreVerb::Receive,
         } => store::receive(context, root),
+        Verb::Rehearse(args) => rehearse::run(context, root, args),
         Verb::Files { verb } => files::run(context, root, verb),
         Verb::Token {
             verb: TokenVerb::Create(args),

@@ -27,6 +27,7 @@ use crate::session::{self, Look};
 use crate::settings::{Settings, read_text};
 use crate::tool::{self, ToolCall};
 use crate::{Error, snapshot};
+use opened::{lacking, untold, untold_hint};
 
 /// Reading a few files.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -52,6 +53,8 @@ struct Taken {
     hosts: Vec<OfHost>,
     /// Control planes of which no files are in it.
     not_reached: Vec<String>,
+    /// What hinders a recovery that brings all back.
+    lacks: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -163,7 +166,7 @@ fn take(context: &mut Context, settings: &Settings, args: &BackupTake) -> Result
             .progress
             .note(&format!("{}: take a snapshot", remote.label));
         match write(remote, path, &own, &parts, &mut index) {
-            Ok(metadata) => return print(context, path, &index, metadata),
+            Ok(metadata) => return print(context, path, &own.state, &index, metadata),
             // Its own cluster may be whole on the others' side.
             Err(error @ Error::Tool { .. }) => refused.push(Failure::on(&remote.label, error)),
             Err(error) => return Err(error.into()),
@@ -266,10 +269,16 @@ fn write(
 fn print(
     context: &mut Context,
     path: &Path,
+    state: &State,
     index: &Index,
     metadata: Metadata,
 ) -> Result<(), cli::Error> {
     let (sha256, size) = digest(path)?;
+    let documents = &state.ssh_cluster.spec.documents;
+    let mut lacks = lacking(&index.hosts, documents);
+    if let Some(untold) = untold(&index.hosts, documents) {
+        lacks.push(format!("{untold}: {}", untold_hint()));
+    }
     let taken = Taken {
         file: path.to_owned(),
         size,
@@ -282,6 +291,7 @@ fn print(
         keys: metadata.keys,
         hosts: index.hosts.iter().map(OfHost::new).collect(),
         not_reached: index.not_reached.clone(),
+        lacks,
     };
     context.print(&taken, as_text)
 }
@@ -320,6 +330,9 @@ fn as_text(taken: &Taken) -> String {
         taken.sha256,
     );
     text += &hosts_as_text(&taken.hosts, &taken.not_reached);
+    for lacking in &taken.lacks {
+        text += &format!("LACKS: {lacking}\n");
+    }
     text
 }
 

@@ -97,7 +97,9 @@ fn listening<'a>(
     hear: &'a mut (dyn FnMut(Event) + Send),
 ) -> impl FnMut(&str) + Send + 'a {
     |line| match serde_json::from_str(line) {
-        Ok(Event::Error { causes, hints }) => *why = (causes, hints),
+        // What runs a tool within itself tells of its end, too: the first one knows why.
+        Ok(Event::Error { causes, hints }) if why.0.is_empty() => *why = (causes, hints),
+        Ok(Event::Error { .. }) => {}
         Ok(event) => hear(event),
         // What is no event of ours: a crash, a warning of the loader's.
         Err(_) => {}

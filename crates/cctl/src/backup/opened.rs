@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use capsule::backup::{self, Index, NAMESPACE, STATE};
+use capsule::backup::{self, HostOf, Index, NAMESPACE, STATE};
 use cli::Context;
-use state::{Identity, State};
+use state::{HandedOn, Identity, State};
 
 use crate::snapshot::{self, Proven};
 use crate::{Error, copies};
@@ -86,35 +86,62 @@ impl Opened {
         })
     }
 
-    /// What the backup lacks without which no Secret can be read, in words.
+    /// What it lacks, in words.
     pub(crate) fn lacks(&self) -> Vec<String> {
-        let mut lacking = Vec::new();
-        for host in &self.index.hosts {
-            let left = host.files.left_out.iter();
-            for left in left.filter(|left| left.why.starts_with(ENCRYPTION)) {
-                lacking.push(format!(
-                    "{}: the EncryptionConfiguration {} is not in it: {}",
-                    host.files.hostname, left.path, left.what
-                ));
-            }
-        }
-        let has = |host: &backup::HostOf| !host.files.encryption.is_empty();
-        let named = is_encrypting(&self.state.ssh_cluster.spec.documents);
-        if lacking.is_empty() && named && !self.index.hosts.iter().any(has) {
-            lacking.push(
-                "the cluster's documents name an EncryptionConfiguration, and none is in it"
-                    .to_owned(),
-            );
-        }
-        lacking
+        let documents = &self.state.ssh_cluster.spec.documents;
+        let mut lacks = lacking(&self.index.hosts, documents);
+        lacks.extend(untold(&self.index.hosts, documents));
+        lacks
     }
 }
 
+/// What a backup with these control planes' files lacks, without which no Secret can be read, in words.
+pub(crate) fn lacking(hosts: &[HostOf], documents: &[HandedOn]) -> Vec<String> {
+    let mut lacking = Vec::new();
+    for host in hosts {
+        let left = host.files.left_out.iter();
+        for left in left.filter(|left| left.why.starts_with(ENCRYPTION)) {
+            lacking.push(format!(
+                "{}: the EncryptionConfiguration {} is not in it: {}",
+                host.files.hostname, left.path, left.what
+            ));
+        }
+    }
+    let has = |host: &HostOf| !host.files.encryption.is_empty();
+    if lacking.is_empty() && is_encrypting(documents) && !hosts.iter().any(has) {
+        lacking.push(
+            "the cluster's documents name an EncryptionConfiguration, and none is in it".to_owned(),
+        );
+    }
+    lacking
+}
+
+/// That API servers read an EncryptionConfiguration of which the cluster's documents say nothing.
+pub(crate) fn untold(hosts: &[HostOf], documents: &[HandedOn]) -> Option<String> {
+    let file = hosts
+        .iter()
+        .find_map(|host| host.files.encryption.first())?;
+    (!is_encrypting(documents)).then(|| {
+        format!(
+            "no document of the cluster's tells the API servers of {}: begun anew, they could read no Secret",
+            file.display()
+        )
+    })
+}
+
+/// What is to be done about it.
+pub(crate) fn untold_hint() -> String {
+    format!(
+        "name it in kubeadm's ClusterConfiguration (apiServer.extraArgs {}, and extraVolumes), in the cluster file that `cctl apply` gets, or `cctl recover` with -f",
+        ENCRYPTION.trim_start_matches('-')
+    )
+}
+
 /// The argument by which an API server is told how Secrets are encrypted.
-pub(crate) const ENCRYPTION: &str = "--encryption-provider-config";
+const ENCRYPTION: &str = "--encryption-provider-config";
 
 /// Whether kubeadm's documents among these have API servers encrypt.
-pub(crate) fn is_encrypting(documents: &[state::HandedOn]) -> bool {
+fn is_encrypting(documents: &[HandedOn]) -> bool {
     let name = ENCRYPTION.trim_start_matches('-');
     documents.iter().any(|handed| {
         let args = handed
@@ -134,7 +161,7 @@ pub(crate) fn for_recovery(
     path: &Path,
     identity: Identity,
     state: &State,
-    documents: &[state::HandedOn],
+    documents: &[HandedOn],
 ) -> Result<Proven, cli::Error> {
     let opened = Opened::read(path, identity, &[], Some(state))?;
     if opened.state.cluster_id != state.cluster_id {
@@ -145,27 +172,12 @@ pub(crate) fn for_recovery(
         ))
         .into());
     }
-    for lacking in opened.lacks() {
-        context
-            .progress
-            .note(&format!("this backup does not bring all back: {lacking}"));
+    for lacking in lacking(&opened.index.hosts, documents) {
+        let note = format!("this backup does not bring all back: {lacking}");
+        context.progress.note(&note);
     }
-    let encrypted = opened
-        .index
-        .hosts
-        .iter()
-        .find_map(|host| host.files.encryption.first());
-    if let Some(file) = encrypted
-        && !is_encrypting(documents)
-    {
-        let unnamed = Error::Refused(format!(
-            "no document of the cluster's tells the API servers of {}: begun anew, they could read no Secret",
-            file.display()
-        ));
-        return Err(cli::Error::from(unnamed).hint(format!(
-            "name it in the cluster file, in kubeadm's ClusterConfiguration (apiServer.extraArgs {}, and extraVolumes), and that file with -f",
-            ENCRYPTION.trim_start_matches('-')
-        )));
+    match untold(&opened.index.hosts, documents) {
+        Some(untold) => Err(cli::Error::from(Error::Refused(untold)).hint(untold_hint())),
+        None => Ok(opened.snapshot),
     }
-    Ok(opened.snapshot)
 }

@@ -200,3 +200,26 @@ fn a_backup_without_the_key_to_the_secrets_says_so() {
     });
     insta::assert_snapshot!(lacks(&files), @"h1: the EncryptionConfiguration /etc/enc.yaml is not in it: it is not there");
 }
+
+#[test]
+fn what_api_servers_were_told_by_hand_is_no_part_of_the_cluster() {
+    let host = |encryption: &[&str]| {
+        let mut files = api::HostFiles::new("h1");
+        files.encryption = encryption.iter().map(PathBuf::from).collect();
+        HostOf {
+            address: "10.77.0.11".to_owned(),
+            part: part_of("10.77.0.11"),
+            files,
+        }
+    };
+    let encrypted = [host(&[]), host(&["/etc/enc.yaml"])];
+    let told = untold(&encrypted, &[]).unwrap();
+    insta::assert_snapshot!(told, @"no document of the cluster's tells the API servers of /etc/enc.yaml: begun anew, they could read no Secret");
+    let document = HandedOn {
+        applies_to: None,
+        document: serde_json::json!({"apiServer": {"extraArgs": [
+            {"name": "encryption-provider-config", "value": "/etc/enc.yaml"}]}}),
+    };
+    assert_eq!(untold(&encrypted, &[document]), None);
+    assert_eq!(untold(&[host(&[])], &[]), None);
+}

@@ -1,22 +1,33 @@
 //! `cctl backup verify FILE`: the proof that a cluster can be brought back from it, as far as it goes without a recovery.
 //!
 //! The archive is read to its end here: every part by its digest, the signatures, that this key opens it. Then etcd's data
-//! is restored on a host, beside all else, served by a real etcd of its release, and compared. Nothing is left there.
+//! is restored on a host, beside all else, served by a real etcd of its release, and compared; and an API server is started
+//! on it there, kept apart from all else, and asked for every object (`nodeadm rehearse`). Nothing is left there.
 
+use std::io::{self, Read};
 use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
 
+use api::Rehearsal;
 use cli::Context;
 use host::Digest;
+use pki::Certificate;
 use serde::Serialize;
 use serde_json::Value;
+use state::State;
 
 use super::opened::Opened;
 use super::{OfHost, digest, hosts_as_text};
-use crate::Error;
 use crate::arguments::{ApplyArgs, BackupVerify};
-use crate::session::{self, Look};
+use crate::fleet::Remote;
+use crate::session::{self, Look, Looked};
 use crate::settings::Settings;
+use crate::tool::{self, Event, ToolCall};
 use crate::work::recovery;
+use crate::{Error, Goal, snapshot};
+
+/// Restoring some gigabytes and reading every object takes a while.
+const LIMIT: Duration = Duration::from_secs(1800);
 
 /// What `backup verify` prints.
 #[derive(Debug, Serialize)]
@@ -36,6 +47,12 @@ struct Verified {
     /// Where etcd's data was restored and served; none where no host was asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     served: Option<Served>,
+    /// What an API server saw in it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rehearsed: Option<Rehearsal>,
+    /// Why no API server was started on it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    not_rehearsed: Option<String>,
     /// What hinders a recovery that brings all back.
     lacks: Vec<String>,
 }
@@ -60,11 +77,28 @@ pub(crate) fn run(
         .map(|state| state.configuration().ssh.identity_file.clone());
     let identity = settings.identity(login.flatten().as_deref())?;
     context.progress.note("reading the backup");
-    let opened = Opened::read(&args.file, identity, &args.signer, known.as_ref())?;
-    let served = match args.offline {
-        true => None,
-        false => Some(serve(context, settings, &opened)?),
-    };
+    let opened = Opened::read(&args.file, identity.clone(), &args.signer, known.as_ref())?;
+    let mut lacks = opened.lacks();
+    lacks.extend(too_old(&opened.state));
+    let (mut served, mut rehearsed, mut not_rehearsed) = (None, None, None);
+    if !args.offline {
+        let looked = reach(context, settings, &opened)?;
+        served = Some(serve(context, &looked, &opened)?);
+        match rehearse(context, &looked, &opened, &|| {
+            snapshot::open(&args.file, &identity)
+        })? {
+            Ok(mut seen) => {
+                for (kind, what) in &seen.failed {
+                    lacks.push(format!("{kind} cannot be read: {what}"));
+                }
+                lacks.extend(other_authority(&seen, &opened.state));
+                // It is compared; the state says it to whoever wants it.
+                seen.root_ca.clear();
+                rehearsed = Some(seen);
+            }
+            Err(why) => not_rehearsed = Some(why),
+        }
+    }
     let index = &opened.index;
     let verified = Verified {
         file: args.file.clone(),
@@ -76,7 +110,9 @@ pub(crate) fn run(
         hosts: index.hosts.iter().map(OfHost::new).collect(),
         not_reached: index.not_reached.clone(),
         served,
-        lacks: opened.lacks(),
+        rehearsed,
+        not_rehearsed,
+        lacks,
     };
     context.print(&verified, as_text)?;
     if verified.lacks.is_empty() {
@@ -90,25 +126,73 @@ pub(crate) fn run(
     .into())
 }
 
-/// Has a host that can be reached restore and serve etcd's data.
-fn serve(
+/// The authorities of the state that are valid no longer: what they would issue, nobody trusts.
+fn too_old(state: &State) -> Vec<String> {
+    let all = &state.authorities;
+    let named = [
+        ("Kubernetes", &all.kubernetes),
+        ("front-proxy", &all.front_proxy),
+        ("etcd", &all.etcd),
+    ];
+    let days = |text: &String| {
+        let read = Certificate::parse(text.as_bytes()).ok();
+        read.map(|certificate| certificate.days_left(SystemTime::now()))
+    };
+    let old = named
+        .into_iter()
+        .filter(|(_, text)| days(text).is_none_or(|days| days <= 0));
+    old.map(|(name, _)| format!("the state's {name} authority is not valid any more"))
+        .collect()
+}
+
+/// What a cluster's pods trust must be what the state issues by.
+fn other_authority(seen: &Rehearsal, state: &State) -> Option<String> {
+    let read = |text: &str| Certificate::parse(text.as_bytes()).ok();
+    let (theirs, ours) = (read(&seen.root_ca)?, read(&state.authorities.kubernetes));
+    let other = || "the cluster's pods trust another authority than the state's".to_owned();
+    (Some(theirs) != ours).then(other)
+}
+
+/// The hosts that the state in the backup knows, as far as they can be reached.
+fn reach(
     context: &mut Context,
     settings: &Settings,
     opened: &Opened,
-) -> Result<Served, cli::Error> {
+) -> Result<Reached, cli::Error> {
     let goal = session::goal(&ApplyArgs::default(), Some(&opened.state))?;
     let (looked, failures) =
         session::visit(context, &goal, Some(&opened.state), settings, Look::Facts)?;
     for failure in &failures {
         context.progress.note(&format!("left out: {failure}"));
     }
-    let members = goal.members();
-    let remote = members.iter().find_map(|address| looked.fleet.get(address));
+    Ok(Reached { goal, looked })
+}
+
+struct Reached {
+    goal: Goal,
+    looked: Looked,
+}
+
+impl Reached {
+    /// The first one with a member of etcd; of those that are control planes, too, if there is one.
+    fn member(&self) -> Option<(&Remote, bool)> {
+        let (members, masters) = (self.goal.members(), self.goal.masters());
+        let fleet = &self.looked.fleet;
+        let both = members.iter().filter(|address| masters.contains(address));
+        let both = both.filter_map(|address| fleet.get(address)).next();
+        let any = members.iter().find_map(|address| fleet.get(address));
+        both.map(|remote| (remote, true))
+            .or(any.map(|remote| (remote, false)))
+    }
+}
+
+/// Has a host restore and serve etcd's data.
+fn serve(context: &mut Context, reached: &Reached, opened: &Opened) -> Result<Served, cli::Error> {
     let nobody = || {
         let nobody = Error::Refused("no host of an etcd member can be reached".to_owned());
         cli::Error::from(nobody).hint("--offline checks the file alone")
     };
-    let remote = remote.ok_or_else(nobody)?;
+    let (remote, _) = reached.member().ok_or_else(nobody)?;
     let snapshot = &opened.snapshot;
     context.progress.note(&format!(
         "{}: restore etcd's data beside all else, and serve it",
@@ -127,6 +211,62 @@ fn serve(
         etcd: proven?,
     })
 }
+
+/// Has a control plane start an API server on the backup; or says why none can be started.
+fn rehearse(
+    context: &mut Context,
+    reached: &Reached,
+    opened: &Opened,
+    open: &dyn Fn() -> Result<Box<dyn Read + Send>, Error>,
+) -> Result<Result<Rehearsal, String>, cli::Error> {
+    let hosts = opened.index.hosts.iter();
+    let mut left = hosts.flat_map(|host| &host.files.left_out);
+    if let Some(kms) = left.find(|left| left.path.contains("://")) {
+        return Ok(Err(format!("{}: {}", kms.path, kms.what)));
+    }
+    let Some((remote, true)) = reached.member() else {
+        return Ok(Err(
+            "no control plane with a member of etcd can be reached".to_owned()
+        ));
+    };
+    let call = ToolCall {
+        tool: "nodeadm",
+        args: &["rehearse"],
+        input: "",
+        limit: LIMIT,
+    };
+    let mut hear = |event| {
+        if let Event::Note { note } = event {
+            context.progress.note(&format!("{}: {note}", remote.label));
+        }
+    };
+    let mut first = Some(open()?);
+    let mut again = || {
+        let opened = first.take().map_or_else(open, Ok);
+        // It was opened a moment ago; what is empty is refused there.
+        opened.unwrap_or_else(|_| Box::new(io::empty()))
+    };
+    let printed = tool::run_raw(remote, &call, &mut again, &mut hear)?;
+    let seen = serde_json::from_slice(&printed).map_err(|error| Error::Output {
+        host: remote.label.clone(),
+        what: call.words(),
+        detail: error.to_string(),
+    })?;
+    Ok(Ok(seen))
+}
+
+/// What people want to know of first.
+const WORKLOADS: [&str; 9] = [
+    "namespaces",
+    "deployments.apps",
+    "statefulsets.apps",
+    "daemonsets.apps",
+    "pods",
+    "services",
+    "secrets",
+    "configmaps",
+    "persistentvolumes",
+];
 
 fn as_text(verified: &Verified) -> String {
     let mut text = format!(
@@ -149,6 +289,27 @@ fn as_text(verified: &Verified) -> String {
             number("/keys/count"),
             number("/revision"),
         );
+    }
+    if let Some(seen) = &verified.rehearsed {
+        let objects: u64 = seen.kinds.values().sum();
+        text += &format!(
+            "an API server {} served it after {:.1} s: {objects} objects of {} kinds; nodes {}\n",
+            seen.kubernetes_version,
+            seen.ready_after as f64 / 1e3,
+            seen.kinds.len(),
+            seen.nodes.join(", "),
+        );
+        let shown = WORKLOADS.iter().filter_map(|kind| {
+            let count = seen.kinds.get(*kind).filter(|count| **count > 0)?;
+            Some(format!(
+                "{count} {}",
+                kind.split('.').next().unwrap_or(kind)
+            ))
+        });
+        text += &format!("  {}\n", shown.collect::<Vec<_>>().join(", "));
+    }
+    if let Some(why) = &verified.not_rehearsed {
+        text += &format!("no API server was started on it: {why}\n");
     }
     text += &hosts_as_text(&verified.hosts, &verified.not_reached);
     for lacking in &verified.lacks {

@@ -191,7 +191,8 @@ pub(crate) fn release(
     }
 }
 
-/// The snapshot out of a capsule (or a plain one, as it is), checked while it is read.
+/// The snapshot out of a capsule (or a plain one, as it is), checked while it is read. A file to work with: whoever comes
+/// after a power loss takes it out anew.
 pub(crate) fn extract(
     host: &Local,
     file: &Path,
@@ -204,7 +205,7 @@ pub(crate) fn extract(
     };
     let mut pending = Pending::new(&host.path(to), 0o600)?;
     let found = capsule::read(&mut from, &mut pending)?;
-    pending.commit()?;
+    pending.place()?;
     Ok(found)
 }
 

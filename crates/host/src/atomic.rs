@@ -68,11 +68,20 @@ impl Pending {
     ///
     /// # Errors
     /// [`Error::File`]; the old file is then still in place.
-    pub fn commit(mut self) -> Result<(), Error> {
+    pub fn commit(self) -> Result<(), Error> {
         self.sync()?;
+        sync_folder_of(&self.place()?)
+    }
+
+    /// Gives the file its place, and does not wait for the disk: after a power loss anything may be there, or nothing. For
+    /// what is made anew by the next run.
+    ///
+    /// # Errors
+    /// [`Error::File`]; the old file is then still in place.
+    pub fn place(mut self) -> Result<PathBuf, Error> {
         fs::rename(&self.temporary, &self.target).map_err(Error::file("write", &self.target))?;
         self.committed = true;
-        sync_folder_of(&self.target)
+        Ok(self.target.clone())
     }
 }
 

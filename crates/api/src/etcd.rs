@@ -52,6 +52,12 @@ pub struct EtcdConfiguration {
     /// Where etcd keeps its data.
     #[serde(default = "data_dir")]
     pub data_dir: PathBuf,
+    /// What keeps the member running.
+    #[serde(default, skip_serializing_if = "InitSystem::is_systemd")]
+    pub init_system: InitSystem,
+    /// For a static pod: its image. A reference without a tag gets the release's; upstream's unless said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
     /// Where releases are downloaded from when the host has no artifact.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub release_url: Option<String>,
@@ -82,10 +88,51 @@ impl Default for EtcdConfiguration {
             certs_dir: certs_dir(),
             install_dir: install_dir(),
             data_dir: data_dir(),
+            init_system: InitSystem::default(),
+            image: None,
             release_url: None,
             disk_priorities: None,
             extra_environment: BTreeMap::new(),
             ignore_preflight_errors: Vec::new(),
+        }
+    }
+}
+
+/// What keeps a member running.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum InitSystem {
+    /// systemd, as a unit.
+    #[default]
+    Systemd,
+    /// The host's kubelet, as a static pod.
+    Kubelet,
+}
+
+impl InitSystem {
+    fn is_systemd(&self) -> bool {
+        *self == Self::Systemd
+    }
+}
+
+impl fmt::Display for InitSystem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Systemd => "systemd",
+            Self::Kubelet => "kubelet",
+        })
+    }
+}
+
+impl FromStr for InitSystem {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "systemd" => Ok(Self::Systemd),
+            "kubelet" => Ok(Self::Kubelet),
+            _ => Err("neither systemd nor kubelet".to_owned()),
         }
     }
 }

@@ -28,7 +28,7 @@ pub mod yaml;
 
 pub use cluster::{ClusterConfiguration, Machine, Network, Role, Ssh, Versioned, Vip, VipSetting};
 pub use documents::{DocumentError, Documents, Foreign, Metadata};
-pub use etcd::{Endpoint, EtcdConfiguration, ExpectedMember};
+pub use etcd::{Endpoint, EtcdConfiguration, ExpectedMember, InitSystem};
 pub use files::{FilesPutBack, HostFile, HostFiles, HostFolder, LeftOut};
 pub use merge::merge;
 pub use node::{Cni, NodeConfiguration, NodeEtcd, NodeVip};

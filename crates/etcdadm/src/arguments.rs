@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use api::Version;
+use api::{InitSystem, Version};
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use cli::{Common, VersionArgs};
@@ -203,6 +203,14 @@ pub struct MemberArgs {
     #[arg(long, value_name = "SETTING=VALUE", value_delimiter = ',')]
     pub disk_priorities: Vec<String>,
 
+    /// What keeps the member running: systemd, or the host's kubelet (kubelet), as a static pod [default: systemd]
+    #[arg(long, value_name = "NAME")]
+    pub init_system: Option<InitSystem>,
+
+    /// The static pod's image; without a tag it gets the release's [default: gcr.io/etcd-development/etcd]
+    #[arg(long, alias = "image-repository", value_name = "REFERENCE")]
+    pub image: Option<String>,
+
     /// Where releases come from [default: upstream, github.com/etcd-io/etcd/releases/download]
     #[arg(long, value_name = "URL")]
     pub release_url: Option<String>,
@@ -235,9 +243,9 @@ pub struct OlderArgs {
     #[arg(long, hide = true, value_name = "DURATION")]
     pub download_connect_timeout: Option<String>,
 
-    /// systemd is what there is
-    #[arg(long, hide = true, value_name = "NAME", default_value = "systemd", value_parser = ["systemd"])]
-    pub init_system: String,
+    /// A kubelet says itself which folder it looks into
+    #[arg(long, hide = true, value_name = "FOLDER")]
+    pub kubelet_pod_manifest_path: Option<PathBuf>,
 
     /// A snapshot is restored by a verb of its own
     #[arg(long, hide = true, value_name = "FILE")]
@@ -662,6 +670,9 @@ pub struct UpgradeArgs {
     /// Where it comes from, if it is not on this host
     #[arg(long, value_name = "URL")]
     pub release_url: Option<String>,
+    /// The static pod's image of it, where the one that is configured has a tag
+    #[arg(long, value_name = "REFERENCE")]
+    pub image: Option<String>,
     /// The cluster may stand still meanwhile
     #[arg(long)]
     pub interrupt: bool,

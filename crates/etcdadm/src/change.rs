@@ -13,8 +13,8 @@ use serde_json::Value;
 use crate::Error;
 use crate::arguments::{ApplyArgs, ConfigVerb};
 use crate::phases::{
-    AwaitHealth, Begin, CheckChange, MoveMember, RecordMember, RenewCertificates, RestartOutdated,
-    WriteConfiguration, WriteEtcdctl, running_urls,
+    AwaitHealth, Begin, CheckChange, ImportImage, MoveMember, RecordMember, RenewCertificates,
+    RestartOutdated, WriteConfiguration, WriteEtcdctl, running_urls,
 };
 use crate::survey::Reach;
 use crate::verbs::{AnyPhase, Walk, configure, print_made, reach, recorded, walked};
@@ -35,6 +35,7 @@ pub(crate) fn phases<'c>(
             interrupt,
         }),
         Box::new(RenewCertificates::new(configuration, Some(0))),
+        Box::new(ImportImage(configuration)),
         Box::new(MoveMember(reach.clone())),
         Box::new(RecordMember {
             configuration,

@@ -6,11 +6,12 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use api::{EtcdConfiguration, Secret, Version};
+use api::{EtcdConfiguration, InitSystem, Secret, Version};
 use host::Inspect;
 use pki::San;
 use pki::etcd::{Identity, LEAVES};
 
+use crate::pod::Pod;
 use crate::runs::Runs;
 use crate::{Error, facts};
 
@@ -18,6 +19,8 @@ use crate::{Error, facts};
 pub const DEFAULT_VERSION: Version = Version::new(3, 7, 3);
 /// Where releases come from.
 pub const DEFAULT_RELEASE_URL: &str = "https://github.com/etcd-io/etcd/releases/download";
+/// The image of a static pod, but for its tag: upstream's.
+const DEFAULT_IMAGE: &str = "gcr.io/etcd-development/etcd";
 /// Settings of the unit that etcd's disk and processor share is steered by.
 const PRIORITIES: [&str; 9] = [
     "Nice",
@@ -47,6 +50,8 @@ pub struct Configuration {
     pub version: Version,
     /// As release files name it.
     pub arch: &'static str,
+    /// The image of a static pod: its full reference.
+    pub image: String,
     /// Where peers and clients reach it.
     pub address: IpAddr,
     /// Client URLs of members to join.
@@ -156,11 +161,13 @@ impl Configuration {
         document.endpoints.clone_from(&endpoints);
         document.disk_priorities = Some(lines);
         let arch = facts::architecture();
+        let image = image(document.image.as_deref(), version)?;
         Ok(Self {
             document,
             name,
             version,
             arch,
+            image,
             address,
             endpoints,
             expected,
@@ -178,6 +185,7 @@ impl Configuration {
             name: String::new(),
             version: DEFAULT_VERSION,
             arch: facts::architecture(),
+            image: String::new(),
             address: IpAddr::from([0, 0, 0, 0]),
             endpoints: Vec::new(),
             expected: Vec::new(),
@@ -191,7 +199,13 @@ impl Configuration {
     /// What keeps the member running.
     #[must_use]
     pub fn runs(&self) -> Runs {
-        Runs::Unit
+        match self.document.init_system {
+            InitSystem::Systemd => Runs::Unit,
+            InitSystem::Kubelet => Runs::Pod(Pod {
+                data_dir: self.data_dir().to_owned(),
+                endpoint: self.local_url(),
+            }),
+        }
     }
 
     /// Where other members reach this one.
@@ -289,6 +303,30 @@ fn plain_path(field: &str, path: &Path) -> Result<PathBuf, Error> {
         )));
     }
     Ok(path.components().collect())
+}
+
+/// Whether a reference names one image and no other: by a tag or a digest.
+pub(crate) fn is_exact(reference: &str) -> bool {
+    let (_, name) = reference.rsplit_once('/').unwrap_or(("", reference));
+    name.contains([':', '@'])
+}
+
+/// The full reference of the image that is to be.
+fn image(named: Option<&str>, version: Version) -> Result<String, Error> {
+    let named = named.unwrap_or(DEFAULT_IMAGE);
+    let known = |b: u8| b.is_ascii_alphanumeric() || b"-._/:@".contains(&b);
+    let registry = named.split_once('/').map_or("", |(registry, _)| registry);
+    // What has no registry in front is another image with every runtime.
+    if !named.bytes().all(known) || !registry.contains(['.', ':']) {
+        return Err(Error::Configuration(format!(
+            "image: {named:?} is no full reference, as {DEFAULT_IMAGE} is"
+        )));
+    }
+    Ok(if is_exact(named) {
+        named.to_owned()
+    } else {
+        format!("{named}:{version}")
+    })
 }
 
 fn priority(line: &str) -> Result<(String, String), Error> {

@@ -17,6 +17,9 @@ pub enum Error {
     /// The store could not be read.
     #[error(transparent)]
     Store(#[from] bundle::StoreError),
+    /// containerd did not get its image.
+    #[error(transparent)]
+    Import(#[from] bundle::ImportError),
     /// The release could not be installed.
     #[error(transparent)]
     Install(#[from] bundle::InstallError),
@@ -135,6 +138,27 @@ pub enum Error {
         arch: &'static str,
         /// The store.
         store: PathBuf,
+    },
+    /// The member is the kubelet's to start and to end, and that does not run.
+    #[error("kubelet.service does not run, which is to start and to end the member")]
+    NoKubelet,
+    /// Neither containerd nor the store has the image.
+    #[error("the image {image} for {arch} is neither in containerd nor in {store}")]
+    NoImage {
+        /// Its reference.
+        image: String,
+        /// As release files name it.
+        arch: &'static str,
+        /// The store.
+        store: PathBuf,
+    },
+    /// The image that is configured is of one release alone.
+    #[error("the image {image} is not known to be of etcd {version}")]
+    ExactImage {
+        /// Its reference.
+        image: String,
+        /// What was asked for.
+        version: Version,
     },
     /// The archive is not what upstream's is.
     #[error("the component etcd {version} has no file {file}")]
@@ -472,6 +496,7 @@ impl Explain for Error {
             Self::Host(error) => error.kind(),
             Self::Configuration(_)
             | Self::Settings(_)
+            | Self::ExactImage { .. }
             | Self::UnknownRelease
             | Self::OtherMinor { .. }
             | Self::UnknownMember { .. }
@@ -505,6 +530,11 @@ impl Explain for Error {
                 "copy ca.key from where the authority is kept, or bring certificates that were signed there (`etcdadm certs install`)",
             ),
             Self::NoArtifact { version, arch, .. } => vec![artifact_hint(*version, arch)],
+            Self::NoImage { image, .. } => vec![format!(
+                "without a network: unpack a bundle that has it (`images` in its file of versions); with one: `ctr --namespace k8s.io images pull {image}`"
+            )],
+            Self::NoKubelet => one("start it: `systemctl start kubelet.service`"),
+            Self::ExactImage { .. } => one("name the one of that release with --image"),
             Self::Release { version, arch, .. } => vec![artifact_hint(*version, arch)],
             Self::OtherVersion { installed, .. } => {
                 vec![format!("leave --version out, or say --version {installed}")]

@@ -5,6 +5,7 @@ Examples:
   etcdadm init                                   with the release that is the default
   etcdadm init --version v3.6.16 --name a --bind-address 10.0.0.1
   etcdadm init --config member.yaml --dry-run    say what would be changed
+  etcdadm init --init-system kubelet             as a static pod, on a host that has a kubelet
   etcdadm init phase issue-certificates          a single phase";
 
 pub(crate) const JOIN: &str = "\

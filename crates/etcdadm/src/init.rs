@@ -7,8 +7,8 @@ use cli::Context;
 use crate::Configuration;
 use crate::arguments::{InitArgs, InitPhase};
 use crate::phases::{
-    AwaitHealth, Begin, CheckHost, FetchRelease, InstallBinaries, IssueCertificates, MeasureDisk,
-    RecordMember, SetUnreadyAside, StartMember, WriteConfiguration, WriteEtcdctl,
+    AwaitHealth, Begin, CheckHost, FetchRelease, ImportImage, InstallBinaries, IssueCertificates,
+    MeasureDisk, RecordMember, SetUnreadyAside, StartMember, WriteConfiguration, WriteEtcdctl,
 };
 use crate::verbs::{
     AnyPhase, Walk, configure, known_as, print_made, say_what_is_not_measured, walked,
@@ -29,6 +29,7 @@ pub(crate) fn phases(configuration: &Configuration) -> Vec<AnyPhase<'_>> {
         }),
         Box::new(FetchRelease(configuration)),
         Box::new(InstallBinaries::new(configuration)),
+        Box::new(ImportImage(configuration)),
         Box::new(IssueCertificates {
             configuration,
             begin,

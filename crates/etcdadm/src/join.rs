@@ -9,9 +9,9 @@ use cli::Context;
 
 use crate::arguments::{JoinArgs, JoinPhase};
 use crate::phases::{
-    AddLearner, AwaitHealth, Begin, CheckCluster, CheckHost, FetchRelease, InstallBinaries,
-    IssueCertificates, MeasureDisk, PromoteMember, RecordMember, StartMember, WriteConfiguration,
-    WriteEtcdctl,
+    AddLearner, AwaitHealth, Begin, CheckCluster, CheckHost, FetchRelease, ImportImage,
+    InstallBinaries, IssueCertificates, MeasureDisk, PromoteMember, RecordMember, StartMember,
+    WriteConfiguration, WriteEtcdctl,
 };
 use crate::verbs::{
     AnyPhase, Walk, configure, known_as, print_made, say_what_is_not_measured, walked,
@@ -33,6 +33,7 @@ pub(crate) fn phases(configuration: &Configuration) -> Vec<AnyPhase<'_>> {
         }),
         Box::new(FetchRelease(configuration)),
         Box::new(InstallBinaries::new(configuration)),
+        Box::new(ImportImage(configuration)),
         Box::new(IssueCertificates {
             configuration,
             begin,

@@ -10,11 +10,13 @@ use serde::Serialize;
 
 use crate::Error;
 use crate::fetch::Fetch;
+use crate::import::Import;
 use crate::measure::Measure;
+use crate::pod::Pod;
 use crate::recover_data::RecoverData;
 use crate::restore_data::RestoreData;
 use crate::save::Save;
-use crate::start::Start;
+use crate::start::{self, Start};
 
 /// What phases observe through.
 pub trait View {
@@ -40,6 +42,10 @@ pub enum Change {
     Install(bundle::Install),
     /// The member started.
     Start(Start),
+    /// The member ended, where no unit of systemd's is stopped.
+    End(Pod),
+    /// An image handed to containerd.
+    Import(Import),
     /// A snapshot taken.
     Save(Save),
     /// A data directory made of a snapshot.
@@ -77,6 +83,8 @@ impl fmt::Display for Change {
             Self::Fetch(change) => change.fmt(f),
             Self::Install(change) => change.fmt(f),
             Self::Start(change) => change.fmt(f),
+            Self::End(change) => change.fmt(f),
+            Self::Import(change) => change.fmt(f),
             Self::Save(change) => change.fmt(f),
             Self::Restore(change) => change.fmt(f),
             Self::Measure(change) => change.fmt(f),
@@ -150,6 +158,8 @@ impl<'a> Effects for Machine<'a> {
                 Ok(self.etcd.apply(change, &credentials, &mut self.note)?)
             }
             Change::Fetch(fetch) => fetch.apply(self.host, &mut self.note),
+            Change::End(pod) => start::pod::end(pod, self.host),
+            Change::Import(import) => import.apply(self.host),
             Change::Save(save) => {
                 let credentials = credentials(self.host, &self.certs_dir)?;
                 save.apply(self.host, self.etcd, &credentials, &mut self.note)
@@ -168,7 +178,8 @@ impl<'a> Effects for Machine<'a> {
                     let credentials = credentials(self.host, &self.certs_dir)?;
                     self.etcd.apply(after, &credentials, &mut self.note)?;
                 }
-                start.apply(self.host, &mut self.note)
+                let ask = (&*self.etcd as &dyn Observe, self.certs_dir.as_path());
+                start.apply(self.host, ask, &mut self.note)
             }
         }
     }

@@ -6,6 +6,8 @@ pub const UNIT: &str = "etcd.service";
 pub const UNIT_FILE: &str = "/etc/systemd/system/etcd.service";
 /// What makes it start at boot.
 pub const UNIT_LINK: &str = "/etc/systemd/system/multi-user.target.wants/etcd.service";
+/// The static pod that is to be, where the member is none of systemd's units.
+pub const POD: &str = "/etc/etcd/etcd-pod.json";
 /// etcd's environment.
 pub const ENVIRONMENT: &str = "/etc/etcd/etcd.env";
 /// etcdctl's environment.

@@ -12,9 +12,9 @@ use cli::Context;
 use crate::arguments::RestoreArgs;
 use crate::configuration::DEFAULT_VERSION;
 use crate::phases::{
-    AwaitHealth, Begin, CheckHost, CheckServed, FetchRelease, InstallBinaries, IssueCertificates,
-    MeasureDisk, PutInPlace, RecordMember, RestoreData, StartMember, Wanted, WriteConfiguration,
-    WriteEtcdctl,
+    AwaitHealth, Begin, CheckHost, CheckServed, FetchRelease, ImportImage, InstallBinaries,
+    IssueCertificates, MeasureDisk, PutInPlace, RecordMember, RestoreData, StartMember, Wanted,
+    WriteConfiguration, WriteEtcdctl,
 };
 use crate::verbs::{AnyPhase, Walk, configure, print_made, say_what_is_not_measured, walked};
 use crate::{Error, snapshot};
@@ -38,6 +38,7 @@ pub(crate) fn phases<'c>(wanted: &Wanted<'c>, force: bool) -> Vec<AnyPhase<'c>> 
         }),
         Box::new(FetchRelease(configuration)),
         Box::new(InstallBinaries::new(configuration)),
+        Box::new(ImportImage(configuration)),
         Box::new(IssueCertificates {
             configuration,
             begin,

@@ -7,6 +7,7 @@ use std::path::Path;
 use host::{Inspect, UnitAction, UnitActivity};
 use serde::Serialize;
 
+use crate::pod::{self, Pod};
 use crate::{Change, Configuration, Error, View, paths, unit};
 
 /// What keeps the member running.
@@ -15,6 +16,8 @@ use crate::{Change, Configuration, Error, View, paths, unit};
 pub enum Runs {
     /// A unit of systemd.
     Unit,
+    /// A static pod of the host's kubelet.
+    Pod(Pod),
 }
 
 /// A member as it runs.
@@ -39,7 +42,22 @@ impl Running {
 
 /// This host's member as it runs.
 pub(crate) fn member(seen: &dyn View, configuration: &Configuration) -> Result<Running, Error> {
-    configuration.runs().observe(seen.host())
+    let (host, runs) = (seen.host(), configuration.runs());
+    let running = runs.observe(host)?;
+    // systemd is told by etcd when it is ready; who is none of its units is asked.
+    if let Runs::Pod(pod) = &runs
+        && running.is_active()
+        && !host.is_dry_run()
+        && let Ok(credentials) = crate::machine::credentials(host, configuration.certs_dir())
+        && !pod.answers(seen.etcd(), &credentials)
+    {
+        let activity = UnitActivity::Activating;
+        return Ok(Running {
+            activity,
+            ..running
+        });
+    }
+    Ok(running)
 }
 
 impl Runs {
@@ -47,6 +65,7 @@ impl Runs {
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Unit => paths::UNIT,
+            Self::Pod(_) => "etcd's pod",
         }
     }
 
@@ -58,6 +77,20 @@ impl Runs {
                 let (activity, pid) = (unit.activity, unit.main_pid);
                 Ok(Running { activity, pid })
             }
+            Self::Pod(pod) => {
+                let there = host.stat(&pod::place(host)?)?.is_some();
+                let pid = pod.process(host)?;
+                let activity = match (there, pid) {
+                    (true, Some(_)) => UnitActivity::Active,
+                    // In a dry run nobody comes of what is planned.
+                    (true, None) if host.is_dry_run() => UnitActivity::Active,
+                    (true, None) => UnitActivity::Activating,
+                    (false, Some(_)) => UnitActivity::Deactivating,
+                    (false, None) => UnitActivity::Inactive,
+                };
+                let pid = pid.unwrap_or(0);
+                Ok(Running { activity, pid })
+            }
         }
     }
 
@@ -66,6 +99,7 @@ impl Runs {
     pub(crate) fn started_from(&self) -> &'static Path {
         match self {
             Self::Unit => Path::new(paths::UNIT_FILE),
+            Self::Pod(_) => Path::new(paths::POD),
         }
     }
 
@@ -84,6 +118,7 @@ impl Runs {
                 }
                 Ok(plan)
             }
+            Self::Pod(_) => pod::files(host, configuration),
         }
     }
 
@@ -97,6 +132,10 @@ impl Runs {
                     _ => UnitAction::Stop,
                 };
                 Ok(Some(host::Change::unit(paths::UNIT, action).into()))
+            }
+            Self::Pod(pod) => {
+                let ended = self.observe(host)?.has_ended();
+                Ok((!ended).then(|| Change::End(pod.clone())))
             }
         }
     }

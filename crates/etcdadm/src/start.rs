@@ -3,12 +3,15 @@
 //! That takes as long as the data is large. A member that joins beside others may find that the cluster has changed since
 //! its configuration was written; it says so and ends. That is no failure: the next look sees the new member list.
 
+pub(crate) mod pod;
 mod unit;
 
 use std::cell::Cell;
 use std::fmt;
+use std::path::Path;
 use std::time::Duration;
 
+use etcd::Observe;
 use host::{Host, Inspect};
 use serde::Serialize;
 
@@ -89,17 +92,19 @@ impl Start {
         }
     }
 
-    /// Makes the change.
+    /// Makes the change. `ask`: the member, shown the pair in this folder, where nobody else tells whether it is ready.
     ///
     /// # Errors
     /// [`Error::Start`] with the end of its log.
     pub(crate) fn apply(
         &self,
         host: &mut dyn Host,
+        ask: (&dyn Observe, &Path),
         note: &mut dyn FnMut(&str),
     ) -> Result<(), Error> {
         match &self.runs {
             Runs::Unit => unit::start(self, host, note),
+            Runs::Pod(pod) => pod::start(self, pod, host, ask, note),
         }
     }
 }

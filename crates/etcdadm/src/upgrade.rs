@@ -9,14 +9,15 @@ use cli::Context;
 use host::Local;
 
 use crate::arguments::UpgradeArgs;
+use crate::configuration::is_exact;
 use crate::phases::{
-    AwaitHealth, Begin, CheckDowngrade, CheckUpgrade, EnableDowngrade, FetchRelease,
+    AwaitHealth, Begin, CheckDowngrade, CheckUpgrade, EnableDowngrade, FetchRelease, ImportImage,
     InstallBinaries, RecordMember, SaveSnapshot, SnapshotLog, UpgradeMember, WriteConfiguration,
     WriteEtcdctl,
 };
 use crate::survey::Reach;
 use crate::verbs::{AnyPhase, Walk, print_made, reach, recorded, walked};
-use crate::{Configuration, paths};
+use crate::{Configuration, Error, paths};
 
 /// Which way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +50,7 @@ pub(crate) fn phases<'c>(reach: &Reach<'c>, interrupt: bool, way: Way) -> Vec<An
     };
     phases.push(Box::new(SaveSnapshot::once(reach.clone(), before.into())));
     phases.push(Box::new(FetchRelease(configuration)));
+    phases.push(Box::new(ImportImage(configuration)));
     match way {
         Way::Up => phases.push(Box::new(SnapshotLog::new(reach.clone()))),
         Way::Down => phases.push(Box::new(EnableDowngrade(reach.clone()))),
@@ -71,6 +73,18 @@ pub(crate) fn phases<'c>(reach: &Reach<'c>, interrupt: bool, way: Way) -> Vec<An
     phases
 }
 
+/// The image that goes with the release. One with a tag is of the release that is left.
+fn image(configured: Option<String>, args: &UpgradeArgs) -> Result<Option<String>, Error> {
+    match (&args.image, configured) {
+        (Some(image), _) => Ok(Some(image.clone())),
+        (None, Some(image)) if is_exact(&image) => Err(Error::ExactImage {
+            image,
+            version: args.version,
+        }),
+        (None, configured) => Ok(configured),
+    }
+}
+
 pub(crate) fn run(
     context: &mut Context,
     root: &Path,
@@ -79,6 +93,7 @@ pub(crate) fn run(
 ) -> Result<(), cli::Error> {
     let mut document = recorded(root)?.document;
     document.version = Some(args.version);
+    document.image = image(document.image, args)?;
     document.release_url = args.release_url.clone().or(document.release_url);
     let seen = Local::new(root);
     let configuration = Configuration::resolve(document, Default::default(), &seen, String::new())?;

@@ -258,6 +258,8 @@ pub(crate) fn configure(
     document.certs_dir = args.certs_dir.unwrap_or(document.certs_dir);
     document.install_dir = args.install_dir.unwrap_or(document.install_dir);
     document.data_dir = args.data_dir.unwrap_or(document.data_dir);
+    document.init_system = args.init_system.unwrap_or(document.init_system);
+    document.image = args.image.or(document.image);
     document.release_url = args.release_url.or(document.release_url);
     if !args.server_cert_extra_sans.is_empty() {
         document.extra_sans = args.server_cert_extra_sans;

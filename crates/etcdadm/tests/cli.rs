@@ -122,7 +122,7 @@ fn single_phases_by_new_and_old_names() {
     2
     ---
     usage error: there is no phase "fly" here
-    hint: choose from: check-host, measure-disk, record-member, fetch-release, install-binaries, issue-certificates, set-unready-aside, write-configuration, write-etcdctl, start-member, await-health
+    hint: choose from: check-host, measure-disk, record-member, fetch-release, install-binaries, import-image, issue-certificates, set-unready-aside, write-configuration, write-etcdctl, start-member, await-health
     "#);
 }
 
@@ -260,6 +260,8 @@ fn flags_of_the_older_tool_still_mean_something() {
     for words in [
         ["--retry", "--download-connect-timeout=10s"].as_slice(),
         &["--retry=false", "--init-system", "systemd"],
+        &["--image-repository", "quay.io/coreos/etcd"],
+        &["--kubelet-pod-manifest-path", "/etc/kubernetes/manifests"],
     ] {
         let words: Vec<&str> = ["init", "--dry-run", "--quiet"]
             .into_iter()
@@ -276,6 +278,10 @@ fn flags_of_the_older_tool_still_mean_something() {
     hint: run `etcdadm restore /root/etcd.db`
     ");
     let output = etcdadm(root.path(), &["init", "--init-system", "kubelet"]);
+    let text = shown(&output, root.path());
+    assert!(text.starts_with("3\n"), "{text}");
+    assert!(text.contains("kubelet.service does not run"), "{text}");
+    let output = etcdadm(root.path(), &["init", "--init-system", "upstart"]);
     assert_eq!(output.status.code(), Some(2));
 }
 

@@ -44,6 +44,11 @@ impl<'a> Phase<Machine<'a>> for CheckChange<'_> {
                 &from.version.map(|v| v.to_string()).unwrap_or_default(),
                 &configuration.version.to_string(),
             ),
+            (
+                "initSystem",
+                &from.init_system.to_string(),
+                &to.init_system.to_string(),
+            ),
             ("dataDir", &shown(&from.data_dir), &shown(&to.data_dir)),
             ("certsDir", &shown(&from.certs_dir), &shown(&to.certs_dir)),
             (

@@ -11,7 +11,8 @@ use crate::phases::Begin;
 use crate::phases::checks::{Finding, fault, judge};
 use crate::phases::set_data_aside::is_data;
 use crate::phases::set_unready_aside::never_ready;
-use crate::{Configuration, Error, Machine, Record, View, facts, older, paths};
+use crate::runs::Runs;
+use crate::{Configuration, Error, Machine, Record, View, facts, import, older, paths, pod};
 
 /// What a member without any keys takes: two segments of its log, written to their full size at once, and some room.
 const ROOM: u64 = 200 << 20;
@@ -38,6 +39,9 @@ impl<'a> Phase<Machine<'a>> for CheckHost<'_> {
                 ("root", root(host)),
                 ("architecture", self.architecture()),
                 ("systemd", systemd(host)),
+                ("init-system", self.init_system(host)),
+                ("kubelet", self.kubelet(host)),
+                ("container-runtime", self.container_runtime(host)),
                 ("address", self.address(host)),
                 ("conflicting-units", conflicting_units(host)),
                 ("ports", self.ports(host)),
@@ -109,6 +113,56 @@ impl CheckHost<'_> {
             }
         }
         Ok(None)
+    }
+
+    /// What keeps a member running must end it, too: nobody else does.
+    fn init_system(&self, seen: &dyn Inspect) -> Result<Finding, Error> {
+        let known = match Record::read(seen)? {
+            Some(record) => Some(record.configuration),
+            None => older::configuration(seen)?,
+        };
+        let wanted = self.configuration.document.init_system;
+        let other = known.map(|known| known.init_system);
+        Ok(other.filter(|other| *other != wanted).and_then(|other| {
+            fault(
+                format!("this host's member was set up to be run by {other}, not by {wanted}"),
+                format!("say --init-system {other}, or give this member up first: `etcdadm reset`"),
+            )
+        }))
+    }
+
+    fn kubelet(&self, seen: &dyn Inspect) -> Result<Finding, Error> {
+        if self.configuration.runs() == Runs::Unit {
+            return Ok(None);
+        }
+        if seen.unit("kubelet.service")?.activity != UnitActivity::Active {
+            return Ok(fault(
+                "kubelet.service does not run, which is to run the member",
+                "start it: `systemctl enable --now kubelet.service`",
+            ));
+        }
+        let without = pod::kubelet(seen)?.filter(|kubelet| kubelet.static_pods.is_none());
+        Ok(without.and_then(|kubelet| {
+            let config = kubelet.config.display();
+            fault(
+                format!("the kubelet has no folder of static pods: {config} does not name one"),
+                format!(
+                    "say `staticPodPath: /etc/kubernetes/manifests` in {config}, and restart it"
+                ),
+            )
+        }))
+    }
+
+    fn container_runtime(&self, seen: &dyn Inspect) -> Result<Finding, Error> {
+        if self.configuration.runs() == Runs::Unit
+            || seen.holds(&import::answers()).unwrap_or(false)
+        {
+            return Ok(None);
+        }
+        Ok(fault(
+            "containerd does not answer, which is to have the member's image",
+            "start it: `systemctl start containerd.service`",
+        ))
     }
 
     /// A member that has data stays who it is: with another name, address or folder it would be another member, or none.

@@ -22,7 +22,7 @@ impl<'a> Phase<Machine<'a>> for RemoveFiles<'_> {
     }
 
     fn about(&self) -> &'static str {
-        "remove the unit, the configuration, the programs; set an authority's key aside"
+        "remove the unit or pod, the configuration, the programs; set an authority's key aside"
     }
 
     fn plan(&self, seen: &(dyn View + 'a)) -> Result<Vec<Change>, Error> {
@@ -56,6 +56,7 @@ impl<'a> Phase<Machine<'a>> for RemoveFiles<'_> {
             .map(|program| install_dir.join(program));
         let written = [
             paths::UNIT_FILE,
+            paths::POD,
             paths::ENVIRONMENT,
             paths::ETCDCTL_ENVIRONMENT,
         ]

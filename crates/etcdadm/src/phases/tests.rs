@@ -8,6 +8,7 @@ mod checks;
 mod cluster;
 mod init;
 mod join;
+mod pods;
 mod recover;
 mod reset;
 mod restore;

@@ -10,6 +10,14 @@ pub(super) fn url(id: u64) -> String {
 
 /// h1, this host, h2 and h3, all of this release; h1 leads.
 pub(super) fn three(version: &str) -> World {
+    three_of(version, &|_, _| ())
+}
+
+/// The same, this host and its member's document changed before it joins.
+pub(super) fn three_of(
+    version: &str,
+    change: &dyn Fn(&mut World, &mut EtcdConfiguration),
+) -> World {
     let mut world = World::beside_a_cluster();
     let of = |world: &World, url: &str, id| {
         let status = MemberStatus {
@@ -29,10 +37,11 @@ pub(super) fn three(version: &str) -> World {
         0o644,
         "release",
     );
-    let document = EtcdConfiguration {
+    let mut document = EtcdConfiguration {
         version: Some(format!("v{version}").parse().unwrap()),
         ..joining()
     };
+    change(&mut world, &mut document);
     let configuration = world.configure(document);
     world.join(&configuration).unwrap();
     world.data();

@@ -66,7 +66,7 @@ pub(crate) fn main(arguments: &Arguments) -> Outcome {
 /// | `images.oci/` | an OCI layout with the images of [`catalog::NEWEST`] |
 /// | `versions.yaml` | the file of versions of [`catalog::NEWEST`], with the digests of all that is in the bundle |
 /// | `bundle.oci/` | the bundle: every component, image and node tool |
-/// | `etcd.oci/` | for tests, an OCI layout with the other versions of etcd |
+/// | `etcd.oci/` | for tests, an OCI layout with the other versions of etcd, and with an image of each |
 /// | `registry` | for tests, the OCI registry's program |
 pub(crate) fn ensure(want: Want, tools: &Path) -> Outcome<PathBuf> {
     let workshop = Workshop::from_environment()?;
@@ -216,6 +216,9 @@ fn of_parts(want: Want, workshop: &Workshop, built: &[Built]) -> Outcome<PathBuf
                 platform: Platform::linux(mirror::ARCH),
                 files,
             })?;
+        }
+        for image in images::of_etcd(workshop, built, &mut say)? {
+            draft.add_image(&image.spec())?;
         }
         draft.write_folder(&whole.join("etcd.oci"), &mut |_| {})?;
     }

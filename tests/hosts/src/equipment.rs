@@ -101,7 +101,7 @@ impl Equipment {
         format!("etcd-v{version}-linux-{ARCH}")
     }
 
-    /// An OCI layout with the releases of etcd that the bundle does not have.
+    /// An OCI layout with the releases of etcd that the bundle does not have, and with an image of each release.
     #[must_use]
     pub fn etcd_layout(&self) -> PathBuf {
         self.supplies.join("etcd.oci")

@@ -1,6 +1,6 @@
 //! The container images of a cluster, prepared: layers and configuration.
 //!
-//! Each has the reference that kubeadm and the manifests ask for and, in it,
+//! Each has the reference that kubeadm, etcdadm and the manifests ask for and, in it,
 //! the program where upstream's image has it. Four of them stand on the shared
 //! Debian root, so a host stores and unpacks that once. Images and layouts are
 //! written by the bundle library; [`Image::spec`] is what it takes.
@@ -106,15 +106,7 @@ pub fn prepare(
 ) -> Result<Vec<Image>, Error> {
     let root = debian::root(workshop, say)?;
     check_keepalived(&root)?;
-    let mut press = Press {
-        workshop,
-        built,
-        say,
-        root: Layer {
-            path: root.layer,
-            written: root.written,
-        },
-    };
+    let mut press = Press::new(workshop, built, root, say);
     let k8s = versions.kubernetes;
     let mut images = vec![press.image(
         format!("registry.k8s.io/pause:{}", versions.pause),
@@ -179,6 +171,39 @@ pub fn prepare(
     Ok(images)
 }
 
+/// Prepares an image of each etcd that was built, as upstream publishes it: for members that are static pods.
+///
+/// # Errors
+/// When a layer cannot be made.
+pub fn of_etcd(
+    workshop: &Workshop,
+    built: &[Built],
+    say: &mut dyn FnMut(&str),
+) -> Result<Vec<Image>, Error> {
+    let root = debian::root(workshop, say)?;
+    let versions = built.iter().filter(|b| b.part.name == "etcd");
+    let versions: Vec<&str> = versions.map(|b| b.part.version).collect();
+    let mut press = Press::new(workshop, built, root, say);
+    let image = |version: &&str| {
+        let programs = ["etcd", "etcdctl", "etcdutl"];
+        let places = programs.map(|program| format!("usr/local/bin/{program}"));
+        let pieces: Vec<Piece<'_>> = programs
+            .iter()
+            .zip(&places)
+            .map(|(program, place)| ("etcd", *version, *program, place.as_str()))
+            .collect();
+        let mut image = press.image(etcd(version), &pieces, Base::Empty)?;
+        image.entrypoint = vec!["/usr/local/bin/etcd".to_owned()];
+        Ok(image)
+    };
+    versions.iter().map(image).collect()
+}
+
+/// The reference of upstream's image of etcd; `version` as `3.7.3`.
+fn etcd(version: &str) -> String {
+    format!("gcr.io/etcd-development/etcd:v{version}")
+}
+
 /// The image is named by a version that is written down; it must be in it.
 fn check_keepalived(root: &Root) -> Result<(), Error> {
     let found = root.package("keepalived");
@@ -210,7 +235,24 @@ struct Press<'a> {
     root: Layer,
 }
 
-impl Press<'_> {
+impl<'a> Press<'a> {
+    fn new(
+        workshop: &'a Workshop,
+        built: &'a [Built],
+        root: Root,
+        say: &'a mut dyn FnMut(&str),
+    ) -> Self {
+        Self {
+            workshop,
+            built,
+            say,
+            root: Layer {
+                path: root.layer,
+                written: root.written,
+            },
+        }
+    }
+
     fn image(
         &mut self,
         reference: String,

@@ -32,7 +32,7 @@ pub use footprint::Footprint;
 pub use listing::Listing;
 pub use load::{Load, Written};
 pub use members::{ETCDADM, MemberLine, Members, client_url, peer_url, side_by_side};
-pub use nodes::{NODE_FILE, NODEADM, Nodes};
+pub use nodes::{NODE_FILE, NODEADM, Nodes, write_stream};
 pub use sweep::{Sweep, shuffled};
 pub use watch::{Silence, silence};
 pub use web::{IMAGE as WEB_IMAGE, Web};

@@ -38,35 +38,32 @@ impl Nodes {
     /// # Errors
     /// There is no such bundle, or it cannot be read.
     pub fn new(equipment: Equipment, version: &str, folder: &Path) -> Result<Self, Error> {
-        let path = folder.join(format!("store-{version}.tar"));
-        let error = |source| Error::File {
-            action: "write",
-            path: path.clone(),
-            source,
-        };
-        std::fs::create_dir_all(folder).map_err(error)?;
-        let bundle = equipment.kubernetes(version);
-        let unreadable = |what: String| Error::Bundle {
-            path: bundle.clone(),
-            what,
-        };
-        let layout = Layout::open(&bundle).map_err(|error| unreadable(error.to_string()))?;
-        let entries: Vec<Entry> = layout
-            .entries()
-            .map_err(|error| unreadable(error.to_string()))?
-            .into_iter()
-            .filter(|entry| match entry {
+        Self::with(equipment, version, folder, |_| true)
+    }
+
+    /// The same, with those of its images alone whose references are wanted.
+    ///
+    /// # Errors
+    /// As [`Nodes::new`].
+    pub fn with(
+        equipment: Equipment,
+        version: &str,
+        folder: &Path,
+        image: impl Fn(&str) -> bool,
+    ) -> Result<Self, Error> {
+        let stream = folder.join(format!("store-{version}.tar"));
+        write_stream(
+            &equipment.kubernetes(version),
+            &stream,
+            |entry| match entry {
                 Entry::Component(component) => !NOT_OF_NODES.contains(&component.name.as_str()),
-                Entry::Image(_) => true,
-            })
-            .collect();
-        let mut out = BufWriter::new(File::create(&path).map_err(error)?);
-        stream::send(&layout, &entries, &mut |_| true, &mut out, &mut |_| {})
-            .map_err(|error| unreadable(error.to_string()))?;
+                Entry::Image(found) => image(&found.reference),
+            },
+        )?;
         Ok(Self {
             equipment,
             version: version.to_owned(),
-            stream: path,
+            stream,
         })
     }
 
@@ -82,8 +79,16 @@ impl Nodes {
     /// The host is off, or does not take it.
     pub fn equip(&self, host: &Host) -> Result<(), Error> {
         host.put(&self.equipment.tool("nodeadm"), NODEADM, 0o755)?;
+        self.receive(host, &self.stream)
+    }
+
+    /// Adds to the store of a host what [`write_stream`] wrote.
+    ///
+    /// # Errors
+    /// The host is off, or does not take it.
+    pub fn receive(&self, host: &Host, stream: &Path) -> Result<(), Error> {
         self.nodeadm(host, ["store", "receive"])
-            .stdin_file(&self.stream)
+            .stdin_file(stream)
             .check()?;
         Ok(())
     }
@@ -156,4 +161,35 @@ impl Nodes {
         members.init(host).check()?;
         Ok(())
     }
+}
+
+/// Writes those of a layout's entries that are wanted to `path`, as the stream that a store takes.
+///
+/// # Errors
+/// The layout cannot be read, or the stream not written.
+pub fn write_stream(
+    layout: &Path,
+    path: &Path,
+    wanted: impl Fn(&Entry) -> bool,
+) -> Result<(), Error> {
+    let error = |source| Error::File {
+        action: "write",
+        path: path.to_owned(),
+        source,
+    };
+    let unreadable = |what: String| Error::Bundle {
+        path: layout.to_owned(),
+        what,
+    };
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).map_err(error)?;
+    }
+    let opened = Layout::open(layout).map_err(|error| unreadable(error.to_string()))?;
+    let mut entries = opened
+        .entries()
+        .map_err(|error| unreadable(error.to_string()))?;
+    entries.retain(wanted);
+    let mut out = BufWriter::new(File::create(path).map_err(error)?);
+    stream::send(&opened, &entries, &mut |_| true, &mut out, &mut |_| {})
+        .map_err(|error| unreadable(error.to_string()))
 }

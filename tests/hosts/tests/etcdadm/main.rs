@@ -14,6 +14,7 @@ mod growth;
 mod ipv6;
 mod kept;
 mod killed;
+mod pods;
 mod recovered;
 mod refused;
 mod removed;

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use hosts::{Admin, ClusterFile};
 use lab::Host;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::recovered::{admin_bundle, booted, flipped, text};
 use crate::saved::{has, mark};
@@ -65,6 +65,7 @@ fn a_backup_brings_encrypted_secrets_back() {
     let secret = ["create", "secret", "generic", "token", "--from-literal=a=b"];
     admin.kubectl(secret).unwrap().check().unwrap();
     mark(&admin, "before");
+    define(&admin);
     is_encrypted(&ground.hosts[0]);
 
     let backup = admin.file("lab.backup");
@@ -77,11 +78,8 @@ fn a_backup_brings_encrypted_secrets_back() {
     let verified = timed("backup verify", || admin.told(words).unwrap());
     println!("{verified:#}");
     is_verified(&verified);
-    let left = ground.hosts[0]
-        .exec(["ls", "/var/lib/cctl"])
-        .text()
-        .unwrap();
-    assert_eq!(left.trim(), "state.yaml", "the proof left something");
+    nothing_is_left(&ground.hosts[0]);
+    another_key_is_noticed(&ground.hosts[0], &admin);
     is_restored(&ground, &admin, &backup);
     mark(&admin, "after");
 
@@ -144,6 +142,12 @@ fn a_backup_brings_encrypted_secrets_back() {
         "{}",
         applied.text()
     );
+    // What was the admin's before there was a cluster is the admin's after it.
+    admin.cctl(["delete", "cluster", "--yes"]).check().unwrap();
+    let host = &ground.hosts[0];
+    let left = host.nsexec(["ls", "/etc/kubernetes"]).unwrap();
+    assert_eq!(left.text().unwrap().trim(), "enc");
+    assert_eq!(host.read(ENCRYPTION).unwrap(), files()[0].2);
 }
 
 /// What etcd has of the Secret is nothing that could be read without the key.
@@ -214,7 +218,98 @@ fn is_verified(verified: &Value) {
             .pointer("/served/etcd/keys/count")
             .is_some_and(Value::is_number)
     );
+    let seen = &verified["rehearsed"];
+    assert_eq!(seen["failed"], json!({}));
+    assert_eq!(seen["nodes"], json!(["h1", "h2"]));
+    let kinds = &seen["kinds"];
+    assert_eq!(
+        (&kinds["nodes"], &kinds["things.own.example"]),
+        (&json!(2), &json!(2))
+    );
+    assert!(
+        kinds["secrets"].as_u64() > Some(0) && kinds["pods"].as_u64() > Some(5),
+        "{kinds}"
+    );
     assert_eq!(verified["hosts"][0]["leftOut"].as_array().unwrap().len(), 0);
+}
+
+/// A kind of the cluster's own, and two objects of it.
+fn define(admin: &Admin<'_>) {
+    let definition = json!({
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": "things.own.example"},
+        "spec": {
+            "group": "own.example",
+            "scope": "Cluster",
+            "names": {"plural": "things", "kind": "Thing"},
+            "versions": [{"name": "v1", "served": true, "storage": true,
+                "schema": {"openAPIV3Schema": {"type": "object"}}}],
+        },
+    });
+    let thing = |name: &str| json!({"apiVersion": "own.example/v1", "kind": "Thing", "metadata": {"name": name}});
+    let create = |object: Value| {
+        let run = admin.kubectl(["create", "-f", "-"]).unwrap();
+        run.stdin(object.to_string()).check().unwrap();
+    };
+    create(definition);
+    let words = [
+        "wait",
+        "crd/things.own.example",
+        "--for=condition=Established",
+        "--timeout=60s",
+    ];
+    admin.kubectl(words).unwrap().check().unwrap();
+    create(thing("one"));
+    create(thing("two"));
+}
+
+/// A backup with another key than the one that the Secrets were written with looks whole, and is none.
+fn another_key_is_noticed(host: &Host, admin: &Admin<'_>) {
+    let (path, mode, content) = &files()[0];
+    let other = content.replace(KEY, "YW5vdGhlciBrZXkgdGhhbiB0aGUgb25lIGJlZm9yZSE=");
+    host.write(path, other, *mode).unwrap();
+    let backup = admin.file("other.backup");
+    admin.cctl(["backup", text(&backup)]).check().unwrap();
+    let words = ["backup", "verify", text(&backup)];
+    let output = timed("backup verify, another key", || {
+        admin.cctl(words).output().unwrap()
+    });
+    println!("{}\n{}", output.error_text(), output.text());
+    assert_eq!(output.code, 3);
+    assert!(output.text().contains("LACKS: secrets cannot be read"));
+    nothing_is_left(host);
+    host.write(path, content.as_str(), *mode).unwrap();
+}
+
+/// Neither a snapshot, nor a mount, nor a unit, nor the unit's own folder.
+fn nothing_is_left(host: &Host) {
+    let left = host
+        .nsexec(["ls", "/var/lib/cctl"])
+        .unwrap()
+        .text()
+        .unwrap();
+    assert_eq!(left.trim(), "state.yaml");
+    let mounts = host.read("/proc/mounts").unwrap();
+    assert!(!mounts.contains("rehearsal"), "{mounts}");
+    let words = [
+        "systemctl",
+        "list-units",
+        "--all",
+        "--no-legend",
+        "nodeadm-rehearsal*",
+    ];
+    assert_eq!(host.exec(words).text().unwrap().trim(), "");
+    let words = [
+        "find",
+        "/run",
+        "/var/tmp",
+        "/var/lib/private",
+        "-name",
+        "*rehearsal*",
+    ];
+    let found = host.nsexec(words).unwrap().output().unwrap();
+    assert_eq!(found.text(), "");
 }
 
 /// The state comes out of it as it went in.

@@ -92,6 +92,12 @@ pub(crate) fn client_urls(goal: &Goal, addresses: &[String]) -> Vec<String> {
     addresses.iter().map(|address| url(address, port)).collect()
 }
 
+/// Where etcd's programs are installed on hosts.
+pub(crate) fn etcd_folder(goal: &Goal) -> String {
+    let document = template::<EtcdConfiguration>(goal, "EtcdConfiguration");
+    document.install_dir.display().to_string()
+}
+
 /// What etcdadm is told on the host at `address`. It depends on the cluster's configuration alone, so that a member that is
 /// right stays as it is: all members are endpoints, and all are expected, whether they exist already or not.
 pub(crate) fn etcd(

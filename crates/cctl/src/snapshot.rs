@@ -25,6 +25,9 @@ use crate::tool::{self, ToolCall};
 /// The largest database that etcd advises is 8 GiB.
 const LIMIT: Duration = Duration::from_secs(3600);
 
+/// What may follow a capsule's last entry: a block's rest, and the two blocks that end an archive.
+const END_LIMIT: u64 = 3 * 512;
+
 /// What `snapshot etcd` prints.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -282,7 +285,13 @@ impl Proven {
             path: path.to_owned(),
             source,
         };
-        io::copy(&mut reader, &mut io::sink()).map_err(fault)?;
+        let rest = io::copy(&mut reader, &mut io::sink()).map_err(fault)?;
+        if rest > END_LIMIT {
+            return Err(Error::Refused(format!(
+                "{} is more than a snapshot: if it is a backup, name it with --from-backup, so that its files go back, too",
+                path.display()
+            )));
+        }
         Ok(Self {
             path: path.to_owned(),
             identity,

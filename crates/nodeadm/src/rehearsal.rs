@@ -6,7 +6,7 @@
 mod listing;
 mod server;
 
-use std::io::{BufWriter, Write};
+use std::io::{self, BufWriter, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
@@ -29,6 +29,8 @@ const API: &str = "127.0.0.1:6443";
 const ETCD: &str = "http://127.0.0.1:2379";
 /// How long restoring, loading and starting may take.
 const LIMIT: Duration = Duration::from_secs(900);
+/// So much of the disk stays free.
+const MARGIN: u64 = 1 << 30;
 /// How long an API server may say that it cannot read, before that is believed.
 const PATIENCE: Duration = Duration::from_secs(15);
 /// What an API server is told that decides what it finds in etcd, and how it answers.
@@ -122,12 +124,49 @@ fn is_apart(seen: &dyn Inspect) -> Result<(), Error> {
 
 /// The backup on standard input: etcd's data into a file, all else into memory.
 fn receive(snapshot: &Path) -> Result<Whole, cli::Error> {
-    let mut file = BufWriter::new(Pending::new(snapshot, 0o600)?);
+    let careful = Careful::new(Pending::new(snapshot, 0o600)?);
+    let mut file = BufWriter::with_capacity(1 << 20, careful);
     let whole = backup::read_to(&mut std::io::stdin().lock(), &mut file).kind(Kind::Preflight)?;
     file.flush().kind(Kind::Failed)?;
     let file = file.into_inner().map_err(|error| error.into_error());
-    file.kind(Kind::Failed)?.commit()?;
+    file.kind(Kind::Failed)?.file.commit()?;
     Ok(whole)
+}
+
+/// Stops before the disk is full: the cluster's own etcd may lie on it. What is written here is there twice for a while.
+struct Careful {
+    file: Pending,
+    written: u64,
+}
+
+impl Careful {
+    fn new(file: Pending) -> Self {
+        Self { file, written: 0 }
+    }
+
+    fn has_room(&self) -> io::Result<()> {
+        let seen = Local::new("/").file_system(self.file.target());
+        let free = seen
+            .map_err(io::Error::other)?
+            .map_or(u64::MAX, |seen| seen.free);
+        if free < MARGIN + self.written {
+            return Err(io::Error::other("the disk would be full"));
+        }
+        Ok(())
+    }
+}
+
+impl Write for Careful {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.has_room()?;
+        let n = self.file.write(bytes)?;
+        self.written += n as u64;
+        Ok(n)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
 }
 
 fn restore(host: &mut Local, etcd_dir: &Path, snapshot: &Path) -> Result<(), Error> {

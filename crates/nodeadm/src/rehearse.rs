@@ -23,13 +23,16 @@ const FOLDER: &str = "/run/nodeadm-rehearsal";
 /// The API server in its image.
 const PROGRAM: &str = "usr/local/bin/kube-apiserver";
 const UNIT: &str = "nodeadm-rehearsal.service";
-/// How it is kept apart, and bounded.
-const PROPERTIES: [&str; 14] = [
+/// How it is kept apart, and bounded: the cluster's own servers on this host go first.
+const PROPERTIES: [&str; 17] = [
+    "CPUWeight=20",
     "CapabilityBoundingSet=",
     "DynamicUser=yes",
+    "IOWeight=20",
     "LimitNOFILE=65536",
-    "MemoryMax=4G",
+    "MemoryMax=50%",
     "NoNewPrivileges=yes",
+    "OOMScoreAdjust=900",
     "PrivateDevices=yes",
     "PrivateNetwork=yes",
     "PrivateTmp=yes",

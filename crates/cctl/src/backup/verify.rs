@@ -24,7 +24,7 @@ use crate::session::{self, Look, Looked};
 use crate::settings::Settings;
 use crate::tool::{self, Event, ToolCall};
 use crate::work::recovery;
-use crate::{Error, Goal, snapshot};
+use crate::{Error, Goal, documents, snapshot};
 
 /// Restoring some gigabytes and reading every object takes a while.
 const LIMIT: Duration = Duration::from_secs(1800);
@@ -229,9 +229,10 @@ fn rehearse(
             "no control plane with a member of etcd can be reached".to_owned()
         ));
     };
+    let folder = documents::etcd_folder(&reached.goal);
     let call = ToolCall {
         tool: "nodeadm",
-        args: &["rehearse"],
+        args: &["rehearse", "--etcd-dir", &folder],
         input: "",
         limit: LIMIT,
     };

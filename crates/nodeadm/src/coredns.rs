@@ -18,6 +18,26 @@ pub(crate) fn deployment_patch(host: &str, port: u16) -> Value {
     json!({"spec": {"template": {"spec": {"containers": [container]}}}})
 }
 
+/// What tells a CoreDNS that is there of another address of the API; `None` where it knows, or was never told of one.
+#[must_use]
+pub(crate) fn pointed(deployment: &Value, host: &str, port: u16) -> Option<Value> {
+    let containers = deployment.pointer("/spec/template/spec/containers")?;
+    let mut told = containers.clone();
+    for variable in told.as_array_mut()?.iter_mut().flat_map(|container| {
+        let list = container.get_mut("env").and_then(Value::as_array_mut);
+        list.into_iter().flatten()
+    }) {
+        let wanted = cluster::api_environment(host, port)
+            .into_iter()
+            .find(|wanted| wanted["name"] == variable["name"]);
+        if let Some(wanted) = wanted {
+            *variable = wanted;
+        }
+    }
+    // A list is replaced as a whole: all of it is handed over.
+    (told != *containers).then(|| json!({"spec": {"template": {"spec": {"containers": told}}}}))
+}
+
 /// CoreDNS' configuration, as a ConfigMap, for a cluster whose hosts have no resolver: kubeadm's own without the
 /// plugin `forward`, which ends CoreDNS when /etc/resolv.conf names nobody. kubeadm keeps a configuration that it finds.
 #[must_use]
@@ -52,4 +72,30 @@ pub(crate) fn without_forward(domain: &str) -> Value {
         "metadata": {"name": "coredns", "namespace": "kube-system"},
         "data": {"Corefile": corefile},
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_address_of_the_api_is_told_and_all_else_stays() {
+        let other = json!({"name": "LEVEL", "value": "1"});
+        let deployment = |host: &str| {
+            let [address, port] = cluster::api_environment(host, 6443);
+            let container =
+                json!({"name": "coredns", "env": [other, address, port], "args": ["-conf"]});
+            json!({"spec": {"template": {"spec": {"containers": [container]}}}})
+        };
+        let old = deployment("10.77.0.100");
+        assert_eq!(pointed(&old, "10.77.0.100", 6443), None);
+        assert_eq!(
+            pointed(&old, "10.77.0.101", 6443),
+            Some(deployment("10.77.0.101"))
+        );
+        // An admin's own, or kubeadm's without our patch.
+        let plain = json!({"spec": {"template": {"spec": {"containers": [{"name": "coredns"}]}}}});
+        assert_eq!(pointed(&plain, "10.77.0.101", 6443), None);
+        assert_eq!(pointed(&json!({}), "10.77.0.101", 6443), None);
+    }
 }

@@ -10,9 +10,9 @@ use crate::arguments::NodeVerb;
 use crate::phases::{
     AllowJoining, ApplyDns, ApplyKubeProxy, ApplyNetwork, CheckHost, ConfigureKernel, ImportImages,
     ImportRemainingImages, InstallBinaries, InstallKubeletUnit, LabelNode, MakeCertificates,
-    MakeKubeconfigs, RecordHost, RotateKubeletCertificate, RunKubeadmPreflight, StartContainerd,
-    StartKubelet, UploadConfiguration, WaitForApi, WriteKubeadmConfiguration, WriteManifests,
-    WritePki, WriteVipPod,
+    MakeKubeconfigs, PointKubeconfigs, RecordHost, RotateKubeletCertificate, RunKubeadmPreflight,
+    StartContainerd, StartKubelet, UploadConfiguration, WaitForApi, WriteKubeadmConfiguration,
+    WriteManifests, WritePki, WriteVipPod,
 };
 use crate::settings::Overrides;
 use crate::verbs::{Phases, chosen, node, print_result, result, settings, walk};
@@ -30,6 +30,7 @@ pub(crate) const PHASES: Phases = &[
     &WriteKubeadmConfiguration,
     &RunKubeadmPreflight,
     &MakeCertificates,
+    &PointKubeconfigs,
     &MakeKubeconfigs,
     &RotateKubeletCertificate,
     &WriteVipPod,

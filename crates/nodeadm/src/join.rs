@@ -7,9 +7,10 @@ use cli::Context;
 use crate::arguments::NodeVerb;
 use crate::phases::{
     CheckHost, ConfigureKernel, ImportImages, ImportRemainingImages, InstallBinaries,
-    InstallKubeletUnit, JoinCluster, LabelNode, MakeCertificates, MakeKubeconfigs, RecordHost,
-    RotateKubeletCertificate, RunKubeadmPreflight, StartContainerd, StartKubelet, WaitForApi,
-    WriteDiscovery, WriteKubeadmConfiguration, WriteManifests, WritePki, WriteVipPod,
+    InstallKubeletUnit, JoinCluster, LabelNode, MakeCertificates, MakeKubeconfigs,
+    PointKubeconfigs, RecordHost, RotateKubeletCertificate, RunKubeadmPreflight, StartContainerd,
+    StartKubelet, WaitForApi, WriteDiscovery, WriteKubeadmConfiguration, WriteManifests, WritePki,
+    WriteVipPod,
 };
 use crate::verbs::{Phases, chosen, node, print_result, result, settings, walk};
 
@@ -26,6 +27,7 @@ pub(crate) const WORKER: Phases = &[
     &WriteKubeadmConfiguration,
     &RunKubeadmPreflight,
     &WritePki,
+    &PointKubeconfigs,
     &JoinCluster,
     &ImportRemainingImages,
 ];
@@ -43,6 +45,7 @@ pub(crate) const CONTROL_PLANE: Phases = &[
     &WriteKubeadmConfiguration,
     &RunKubeadmPreflight,
     &MakeCertificates,
+    &PointKubeconfigs,
     &MakeKubeconfigs,
     &RotateKubeletCertificate,
     &WriteVipPod,

@@ -2,7 +2,8 @@
 //!
 //! Unicast VRRP version 3 with an advert every 0.2 s, so that the loss of the holder is noticed in less than a second.
 //! All have the same base priority; a living API server adds to it, which the check finds out every second. So a host
-//! that comes back takes nothing away from a holder that works.
+//! that comes back takes nothing away from a holder that works. Only peers are listened to: a host that was a peer once, and
+//! does not know that it is none any more, cannot make the holder give the address up.
 
 use std::fmt::Write as _;
 
@@ -43,6 +44,7 @@ pub(crate) fn configuration(settings: &Settings, vip: &NodeVip) -> String {
 global_defs {{
     router_id {name}
     vrrp_version 3
+    vrrp_check_unicast_src
     vrrp_garp_master_refresh 30
     script_user root
     enable_script_security
@@ -156,6 +158,7 @@ vip: {address: 10.77.0.100, peers: [10.77.0.11, 10.77.0.12, 10.77.0.13]}
         global_defs {
             router_id h1
             vrrp_version 3
+            vrrp_check_unicast_src
             vrrp_garp_master_refresh 30
             script_user root
             enable_script_security

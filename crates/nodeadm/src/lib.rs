@@ -34,6 +34,7 @@ mod init;
 mod join;
 mod keepalived;
 mod kubeadm;
+mod kubeconfig;
 mod list;
 mod node;
 mod observe;

@@ -304,9 +304,9 @@ fn the_tree_that_init_writes() {
     insta::assert_snapshot!(written, @r"
     etc/kubernetes 0755 folder
     etc/kubernetes/keepalived 0755 folder
-    etc/kubernetes/keepalived/keepalived.conf 0644 a9f1cb68
+    etc/kubernetes/keepalived/keepalived.conf 0644 62fd71b8
     etc/kubernetes/manifests 0755 folder
-    etc/kubernetes/manifests/keepalived.yaml 0600 c988cfda
+    etc/kubernetes/manifests/keepalived.yaml 0600 d89d16dc
     etc/kubernetes/pki 0755 folder
     etc/kubernetes/pki/ca.crt 0644 6b23c0d5
     etc/kubernetes/pki/ca.key 0600 20e67a16
@@ -482,7 +482,7 @@ fn what_makes_no_sense_is_told() {
     2
     ---
     usage error: there is no phase "fly" here
-    hint: choose from: check-host, record-host, install-binaries, configure-kernel, start-containerd, import-images, install-kubelet-unit, write-pki, write-kubeadm-configuration, run-kubeadm-preflight, make-certificates, make-kubeconfigs, rotate-kubelet-certificate, write-vip-pod, write-manifests, start-kubelet, import-remaining-images, wait-for-api, apply-network, apply-kube-proxy, upload-configuration, allow-joining, label-node, apply-dns
+    hint: choose from: check-host, record-host, install-binaries, configure-kernel, start-containerd, import-images, install-kubelet-unit, write-pki, write-kubeadm-configuration, run-kubeadm-preflight, make-certificates, point-kubeconfigs, make-kubeconfigs, rotate-kubelet-certificate, write-vip-pod, write-manifests, start-kubelet, import-remaining-images, wait-for-api, apply-network, apply-kube-proxy, upload-configuration, allow-joining, label-node, apply-dns
     "#);
     insta::assert_snapshot!(told(&init, "apiVersion: klusterkit.dev/v1alpha1\nkind: NodeConfiguration\nlables: {}\n"), @r"
     2

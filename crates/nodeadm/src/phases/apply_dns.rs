@@ -1,4 +1,5 @@
 //! Lets kubeadm apply CoreDNS, once the network is up here: a pod that is made before waits 10 to 15 s for its next try.
+//! Where the endpoint is another one than when it was applied, CoreDNS is told.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -6,7 +7,7 @@ use std::time::Duration;
 use api::Cni;
 use host::Phase;
 
-use crate::change::{Await, Awaited, Change};
+use crate::change::{Await, Awaited, Change, ClusterChange};
 use crate::{Error, Node, coredns, kubeadm, resolver};
 
 const OBJECT: &str = "/apis/apps/v1/namespaces/kube-system/deployments/coredns";
@@ -28,8 +29,15 @@ impl Phase<Node> for ApplyDns {
 
     fn plan(&self, node: &Node) -> Result<Vec<Change>, Error> {
         let (seen, settings) = (node.host(), node.settings());
-        if node.cluster().get(OBJECT)?.is_some() {
-            return Ok(Vec::new());
+        if let Some(deployment) = node.cluster().get(OBJECT)? {
+            let (host, port) = settings.endpoint_parts();
+            let patch = coredns::pointed(&deployment, &host, port);
+            let merge = |patch: serde_json::Value| ClusterChange::Merge {
+                what: "Deployment kube-system/coredns".to_owned(),
+                path: OBJECT.to_owned(),
+                patch: patch.to_string().into(),
+            };
+            return Ok(patch.map(merge).map(Change::Cluster).into_iter().collect());
         }
         let mut plan = Vec::new();
         let network = Awaited::File(PathBuf::from(NETWORK));

@@ -80,7 +80,7 @@ fn lacks_a_name(node: &Node, certificate: &Certificate) -> bool {
 }
 
 /// Named by when the certificate ends, so that two of them never meet.
-fn aside(path: &Path, certificate: &Certificate) -> PathBuf {
+pub(super) fn aside(path: &Path, certificate: &Certificate) -> PathBuf {
     let until = certificate
         .not_after
         .duration_since(SystemTime::UNIX_EPOCH)

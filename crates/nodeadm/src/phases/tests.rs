@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use host::{Effects, Inspect, Kind, Memory, Nothing, Phase, Runner, Silent, Summary};
+use serde_json::json;
 
 use crate::Node;
 use crate::cluster::{Absent, Picture};
@@ -390,4 +391,165 @@ fn authorities_that_were_made_here_are_kept() {
     assert_eq!(kept.len(), 1, "{kept:?}");
     let stat = node.host().stat(Path::new(&kept[0])).unwrap().unwrap();
     assert_eq!(stat.mode, 0o600);
+}
+
+/// A cluster whose API was at 10.77.0.99 until now, as the first control plane sees it.
+fn moved() -> Picture<Absent> {
+    let at = "10.77.0.99:6443";
+    let kubeconfig =
+        json!({"clusters": [{"name": "x", "cluster": {"server": format!("https://{at}")}}]});
+    let kubeconfig = api::yaml::to_string(&kubeconfig);
+    let mut cluster = Picture::new(Absent);
+    let system = "/api/v1/namespaces/kube-system/configmaps";
+    for (path, object) in [
+        (
+            format!("{system}/kube-proxy"),
+            json!({"data": {"config.conf": "mode: iptables", "kubeconfig.conf": kubeconfig}}),
+        ),
+        (
+            "/apis/apps/v1/namespaces/kube-system/daemonsets/kube-proxy".to_owned(),
+            json!({"spec": {"template": {"metadata": {}}}}),
+        ),
+        (
+            "/api/v1/namespaces/kube-public/configmaps/cluster-info".to_owned(),
+            json!({"data": {"kubeconfig": kubeconfig}}),
+        ),
+        (
+            "/apis/apps/v1/namespaces/kube-system/deployments/coredns".to_owned(),
+            json!({"spec": {"template": {"spec": {"containers": [{"name": "coredns", "env": [
+                {"name": "KUBERNETES_SERVICE_HOST", "value": "10.77.0.99"},
+            ]}]}}}}),
+        ),
+    ] {
+        cluster.put(&path, object);
+    }
+    cluster
+}
+
+/// A kubeconfig that lies on a host.
+fn kubeconfig(node: &mut Node, name: &str, at: &str) {
+    let config =
+        json!({"clusters": [{"name": "x", "cluster": {"server": format!("https://{at}:6443")}}]});
+    let path = format!("/etc/kubernetes/{name}.conf");
+    let text = api::yaml::to_string(&config);
+    node.apply(&host::Change::private_file(path, text).into())
+        .unwrap();
+}
+
+#[test]
+fn a_worker_follows_the_endpoint() {
+    let phases = without_checks(join::WORKER);
+    let mut node = node(worker());
+    walk(&mut node, &phases);
+    kubeconfig(&mut node, "kubelet", "10.77.0.99");
+    insta::assert_snapshot!(words(&walk(&mut node, &phases)), @r"
+    point-kubeconfigs: stop kubelet.service
+    point-kubeconfigs: write /etc/kubernetes/kubelet.conf
+    join-cluster: start kubelet.service
+    ");
+    let kubelet = node.host().unit("kubelet.service").unwrap();
+    assert_eq!(kubelet.activity, host::UnitActivity::Active);
+    nothing_is_left(&node, &phases);
+    // Cut off after the kubelet was stopped, and after the file was written: it is started all the same.
+    for cut in 0..2 {
+        kubeconfig(&mut node, "kubelet", "10.77.0.99");
+        for _ in 0..=cut {
+            let plan = crate::phases::PointKubeconfigs.plan(&node).unwrap();
+            node.apply(&plan[0]).unwrap();
+        }
+        walk(&mut node, &phases);
+        let kubelet = node.host().unit("kubelet.service").unwrap();
+        assert_eq!(kubelet.activity, host::UnitActivity::Active);
+        nothing_is_left(&node, &phases);
+    }
+}
+
+#[test]
+fn a_control_plane_points_all_to_another_endpoint() {
+    let phases = without_checks(init::PHASES);
+    let mut host = Memory::new(Nothing);
+    host::Host::apply(&mut host, &host::Change::file("/proc/self/exe", "nodeadm")).unwrap();
+    let mut node = Node::new(Box::new(host), Box::new(moved()), first());
+    // Its own API server is its own wherever the endpoint is.
+    kubeconfig(&mut node, "scheduler", "10.77.0.11");
+    for name in ["admin", "super-admin", "controller-manager", "kubelet"] {
+        kubeconfig(&mut node, name, "10.77.0.99");
+    }
+    let all = words(&walk(&mut node, &phases));
+    let pointing: Vec<&str> = all
+        .lines()
+        .filter(|line| {
+            let phases = ["point-", "apply-kube-proxy", "allow-joining", "apply-dns"];
+            phases.iter().any(|phase| line.starts_with(phase))
+        })
+        .collect();
+    insta::assert_snapshot!(pointing.join("\n"), @r"
+    point-kubeconfigs: write /etc/kubernetes/admin.conf
+    point-kubeconfigs: write /etc/kubernetes/super-admin.conf
+    point-kubeconfigs: write /etc/kubernetes/controller-manager.conf
+    point-kubeconfigs: write /etc/kubernetes/kubelet.conf
+    apply-kube-proxy: change ConfigMap kube-system/kube-proxy
+    apply-kube-proxy: change DaemonSet kube-system/kube-proxy
+    allow-joining: run /opt/bin/kubeadm init phase bootstrap-token --skip-token-print --config /var/lib/nodeadm/kubeadm.json
+    allow-joining: change ConfigMap kube-public/cluster-info
+    apply-dns: change Deployment kube-system/coredns
+    ");
+    nothing_is_left(&node, &phases);
+}
+
+/// Credentials with etcd's authority and the pair that `issuer` issued.
+fn etcd_credentials(authority: &pki::Authority, issuer: &pki::Authority) -> String {
+    let identity = pki::etcd::Identity {
+        name: "h1".to_owned(),
+        addresses: Vec::new(),
+        extra_server_sans: Vec::new(),
+    };
+    let profile = pki::etcd::profile(pki::etcd::Leaf::ApiserverClient, &identity);
+    let pair = issuer
+        .issue(&profile, std::time::SystemTime::now())
+        .unwrap();
+    let key = String::from_utf8_lossy(pair.key.expose()).into_owned();
+    let files = json!({
+        "etcd/ca.crt": authority.pair().certificate,
+        "apiserver-etcd-client.crt": pair.certificate,
+        "apiserver-etcd-client.key": key,
+    });
+    let credentials =
+        json!({"apiVersion": "klusterkit.dev/v1alpha1", "kind": "Credentials", "files": files});
+    format!("{CLUSTER}---\n{credentials}\n")
+}
+
+#[test]
+fn etcd_may_have_a_new_authority_that_issued_what_comes_with_it() {
+    let now = std::time::SystemTime::now();
+    let [old, new] =
+        ["etcd-ca", "etcd-ca"].map(|name| pki::Authority::generate(name, now).unwrap());
+    let on_host = |credentials: &str| {
+        let mut node = node(settings_of(credentials));
+        let pem = old.pair().certificate;
+        node.apply(&host::Change::file("/etc/kubernetes/pki/etcd/ca.crt", pem).into())
+            .unwrap();
+        node
+    };
+    let phases: [&dyn Phase<Node>; 1] = [&crate::phases::WritePki];
+    let mut replaced = on_host(&etcd_credentials(&new, &new));
+    let said = words(&walk(&mut replaced, &phases));
+    // Until when the old one is valid depends on today.
+    let said = said.split(".until-").next().unwrap().to_owned();
+    insta::assert_snapshot!(said, @r"
+    write-pki: write /etc/kubernetes/pki/apiserver-etcd-client.crt
+    write-pki: write /etc/kubernetes/pki/apiserver-etcd-client.key
+    write-pki: set /etc/kubernetes/pki/etcd/ca.crt aside as /etc/kubernetes/pki/etcd/ca.crt
+    ");
+    let there = replaced
+        .host()
+        .read_text(Path::new("/etc/kubernetes/pki/etcd/ca.crt"));
+    assert_eq!(there.unwrap().unwrap(), new.pair().certificate);
+    nothing_is_left(&replaced, &phases);
+    // Another cluster's, beside a pair of the one that is there.
+    let slip = on_host(&etcd_credentials(&new, &old));
+    assert!(matches!(
+        crate::phases::WritePki.plan(&slip),
+        Err(crate::Error::Foreign { .. })
+    ));
 }

@@ -1,23 +1,23 @@
 //! `cctl apply` and `cctl plan`: look, plan, and then show the plan or carry it out.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Mutex;
+use std::sync::{Mutex, RwLock};
 
 use cli::Context;
 use serde::Serialize;
-use state::{Open, State};
+use state::{OldHost, Open, State};
 
-use crate::Error;
 use crate::arguments::ApplyArgs;
 use crate::copies;
 use crate::documents::Issuer;
 use crate::execute::{Shared, execute};
 use crate::goal::Goal;
-use crate::phases::APPLY;
-use crate::plan::{Action, Plan, Shown, View, make};
+use crate::phases::{APPLY, FenceOldHosts};
+use crate::plan::{Action, Phase, Plan, Shown, View, make};
 use crate::session::{self, Looked};
 use crate::settings::Settings;
 use crate::snapshot::Proven;
+use crate::{Error, old};
 
 /// What `apply` prints.
 #[derive(Debug, Serialize)]
@@ -98,7 +98,11 @@ fn plan(
     if let Some(state) = state {
         warn_of_others(context, goal, state);
     }
-    let looked = session::look_and_check(context, goal, state, settings)?;
+    let mut looked = session::look_and_check(context, goal, state, settings)?;
+    let fence = match state {
+        Some(state) => old_hosts(context, settings, goal, state, &mut looked)?,
+        None => FenceOldHosts { hosts: Vec::new() },
+    };
     let started = state.map(|state| state.started).unwrap_or_default();
     let view = View {
         goal,
@@ -106,7 +110,8 @@ fn plan(
         started,
         recovery: None,
     };
-    let plan = make(&APPLY, &view);
+    let phases: Vec<&dyn Phase> = std::iter::once(&fence as _).chain(APPLY).collect();
+    let plan = make(&phases, &view);
     let hosts: BTreeSet<String> = plan
         .steps
         .iter()
@@ -121,6 +126,49 @@ fn plan(
         ));
     }
     Ok((plan, looked))
+}
+
+/// Old hosts that are back are among the fleet from here on. What is on one whose place in the cluster is to be filled by
+/// itself does not count: it goes first.
+fn old_hosts(
+    context: &mut Context,
+    settings: &Settings,
+    goal: &Goal,
+    state: &State,
+    looked: &mut Looked,
+) -> Result<FenceOldHosts, Error> {
+    let is_elsewhere = |old: &&OldHost| goal.machine(&old.address()).is_none();
+    let elsewhere: Vec<&OldHost> = state.old_hosts.iter().filter(is_elsewhere).collect();
+    let found = old::look_for(&mut context.progress, goal, state, settings, &elsewhere)?;
+    if !found.away.is_empty() {
+        context.progress.note(&format!(
+            "{} may come back with an old control plane: `cctl fence --watch` waits for it",
+            found.away.join(", ")
+        ));
+    }
+    for failure in &found.hindered {
+        context.progress.note(&format!(
+            "the old control plane of {} is back, and cannot be stopped: {failure}",
+            failure.host
+        ));
+    }
+    let mut hosts: Vec<String> = found.back.keys().cloned().collect();
+    looked.fleet.extend(found.back);
+    looked.old = found.seekers;
+    for (host, seen) in &mut looked.seen {
+        if state.old_host(host).is_some() {
+            (seen.member, seen.etcd, seen.node, seen.facts.first) = (None, None, None, false);
+            hosts.push(host.clone());
+        }
+    }
+    for host in &hosts {
+        let given_up = state.old_host(host).map(|old| old.given_up_at.as_str());
+        context.progress.note(&format!(
+            "the old control plane of {host}, given up at {}, is back: it is to be stopped",
+            given_up.unwrap_or_default()
+        ));
+    }
+    Ok(FenceOldHosts { hosts })
 }
 
 fn needs_bundle(action: &Action) -> bool {
@@ -143,7 +191,7 @@ pub(crate) fn carry_out(
         goal,
         fleet: &looked.fleet,
         seen: &looked.seen,
-        issuer: Issuer::new(&open.state, &open.secrets)?,
+        issuer: RwLock::new(Issuer::new(&open.state, &open.secrets)?),
         tokens: Mutex::new(BTreeMap::new()),
         snapshot,
     };

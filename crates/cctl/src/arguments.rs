@@ -77,6 +77,9 @@ pub enum Verb {
     /// Begin the control plane anew from a snapshot of etcd, or bring one of its machines back
     #[command(after_help = examples::RECOVER)]
     Recover(Recover),
+    /// Stop old control planes that are back after the cluster went on without them
+    #[command(after_help = examples::FENCE)]
+    Fence(FenceArgs),
     /// Get the state back from the control planes' copies; say whom it is sealed for
     #[command(subcommand, after_help = examples::STATE)]
     State(StateVerb),
@@ -418,7 +421,13 @@ pub struct Recover {
     /// Another host in the place of a control plane: the old one's address and the new one's; may be repeated
     #[arg(long, value_name = "OLD=NEW", value_parser = replacement)]
     pub replace: Vec<(IpAddr, IpAddr)>,
-    /// A control plane that is gone for good and never comes back with the old data; may be repeated
+    /// Another place where all reach the API from now on: an address that keepalived holds, or the name of your own balancer
+    #[arg(long, value_name = "ADDRESS|NAME")]
+    pub endpoint: Option<api::Endpoint>,
+    /// A new authority for etcd, so that no certificate from before opens it; there is one anyway with --replace
+    #[arg(long)]
+    pub new_etcd_authority: bool,
+    /// A control plane that is gone for good, or cut off: `cctl fence` looks for it; may be repeated
     #[arg(long, value_name = "ADDRESS")]
     pub dead: Vec<IpAddr>,
     /// The bundle that hosts get what they lack from: a folder or a tar
@@ -444,6 +453,26 @@ pub enum RecoverVerb {
     /// Bring one control plane back that died, while the others go on
     #[command(after_help = examples::RECOVER_MACHINE)]
     Machine(RecoverMachine),
+}
+
+/// Options of `fence`.
+#[derive(Debug, Clone, Args)]
+pub struct FenceArgs {
+    /// Only these [default: all that were named dead in a recovery, replaced, or taken out without being reached]
+    #[arg(value_name = "ADDRESS")]
+    pub addresses: Vec<IpAddr>,
+    /// Look for each every second until all are stopped
+    #[arg(long, conflicts_with = "dry_run")]
+    pub watch: bool,
+    /// One that is gone for good: it is looked for no more; may be repeated
+    #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["addresses", "watch", "dry_run"])]
+    pub forget: Vec<IpAddr>,
+    /// The bundle that they get the node tools from, where they lack them: a folder or a tar
+    #[arg(long, value_name = "PATH")]
+    pub bundle: Option<PathBuf>,
+    /// Only show what would be done
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 /// Options of `recover machine`.

@@ -16,7 +16,7 @@ use pki::etcd::{Identity, LEAVES, Leaf};
 use pki::{Authority, San};
 use serde::Serialize;
 use serde_json::Value;
-use state::{HandedOn, Secrets, SshMachineStatus, State};
+use state::{EtcdAuthority, HandedOn, Secrets, SshMachineStatus, State};
 
 use crate::goal::{AllSeen, name_of};
 use crate::{Error, Goal};
@@ -84,6 +84,12 @@ fn url(address: &str, port: u16) -> String {
     } else {
         format!("https://{address}:{port}")
     }
+}
+
+/// Where a host's etcdadm keeps the certificate of etcd's authority.
+pub(crate) fn etcd_authority_file(goal: &Goal) -> String {
+    let document: EtcdConfiguration = template(goal, "EtcdConfiguration");
+    document.certs_dir.join("ca.crt").display().to_string()
 }
 
 /// Client URLs of the members at these addresses.
@@ -217,6 +223,25 @@ pub(crate) fn node(
     );
     documents.extend(credentials.map(|credentials| erased::Document::value(&credentials)));
     text(&documents)
+}
+
+/// A new authority for etcd, which the recovery that is under way is to have: the state's from its next writing on.
+///
+/// # Errors
+/// When none can be made.
+pub(crate) fn make_etcd_authority(state: &mut State, secrets: &mut Secrets) -> Result<(), Error> {
+    let made = Authority::generate(pki::etcd::CA_NAME, SystemTime::now());
+    let made = made.map_err(|source| Error::Certificates {
+        who: "etcd".to_owned(),
+        source,
+    })?;
+    let pair = made.pair();
+    state.authorities.etcd = pair.certificate;
+    secrets.etcd_key = Secret::new(String::from_utf8_lossy(pair.key.expose()));
+    if let Some(recovery) = &mut state.recovery {
+        recovery.etcd_authority = EtcdAuthority::Made;
+    }
+    Ok(())
 }
 
 /// The cluster's authorities, ready to issue.

@@ -108,11 +108,20 @@ Examples:
   cctl recover --snapshot etcd.snapshot --yes --bundle b.tar    on hosts that were installed anew
   cctl recover --snapshot etcd.snapshot --yes --bundle b.tar \\
       --replace 10.0.0.11=10.0.0.21 --dead 10.0.0.11            on another host
+  cctl recover --snapshot etcd.snapshot --yes --endpoint 10.0.0.200
+                                                                with another address for the API
   cctl recover --snapshot etcd.snapshot --yes --dead 10.0.0.12  without one that never comes back
   cctl recover --from-member 10.0.0.13 --yes --dead 10.0.0.11 --dead 10.0.0.12
                                                                 of one member's disk, no snapshot
   cctl recover --from-backup prod.backup --yes --bundle b.tar   with the files of the control planes, too
   cctl recover machine 10.0.0.12 --bundle b.tar                 one host, while the others go on";
+
+pub(crate) const FENCE: &str = "\
+Examples:
+  cctl fence --watch                             until every old control plane came back and was stopped
+  cctl fence                                     those that are back now
+  cctl fence --dry-run                           what would be done
+  cctl fence --forget 10.0.0.12                  its disk is destroyed: it is looked for no more";
 
 pub(crate) const RECOVER_MACHINE: &str = "\
 Examples:

@@ -5,13 +5,13 @@
 //! as little left as can be.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, mpsc};
+use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, mpsc};
 
 use api::{MemberResult, Secret};
 use cli::Progress;
 use state::{Open, Phase};
 
-use crate::documents::Issuer;
+use crate::documents::{self, Issuer};
 use crate::error::Failure;
 use crate::fleet::Fleet;
 use crate::goal::AllSeen;
@@ -20,18 +20,26 @@ use crate::recover::now;
 use crate::snapshot::Proven;
 use crate::told::{Talk, Told};
 use crate::tool::Event;
-use crate::{Error, Goal, kubeconfig, work};
+use crate::{Error, Goal, kubeconfig, old, work};
 
 /// What all steps share.
 pub(crate) struct Shared<'a> {
     pub goal: &'a Goal,
     pub fleet: &'a Fleet,
     pub seen: &'a AllSeen,
-    pub issuer: Issuer,
+    /// Its authority for etcd may become another one on the way.
+    pub issuer: RwLock<Issuer>,
     /// The workers' tokens, by address; never written anywhere.
     pub tokens: Mutex<BTreeMap<String, Secret>>,
     /// What a recovery restores.
     pub snapshot: Option<&'a Proven>,
+}
+
+impl Shared<'_> {
+    /// The cluster's authorities.
+    pub(crate) fn issuer(&self) -> RwLockReadGuard<'_, Issuer> {
+        self.issuer.read().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// What a step brought.
@@ -201,6 +209,14 @@ fn record(
             open.state.etcd_cluster_ids.extend(id.cloned());
         }
         Action::InitControlPlane => open.state.started.control_plane = true,
+        Action::MakeEtcdAuthority => {
+            documents::make_etcd_authority(&mut open.state, &mut open.secrets)?;
+            let issuer = Issuer::new(&open.state, &open.secrets)?;
+            *shared
+                .issuer
+                .write()
+                .unwrap_or_else(PoisonError::into_inner) = issuer;
+        }
         Action::KeepKubeconfig => {
             open.secrets.admin_kubeconfig = Some(kubeconfig::admin(
                 &shared.goal.configuration,
@@ -226,7 +242,6 @@ fn record(
                 (status.set_up, status.first, status.phase) = (false, false, Phase::Deleting)
             }
             Action::FenceControlPlane => (status.set_up, status.first) = (false, false),
-            Action::FenceMember => status.etcd_member_id = None,
             Action::ResetMember { .. } => {
                 (status.etcd_member_id, status.phase) = (None, Phase::Deleting)
             }
@@ -248,9 +263,16 @@ fn record(
             }
         }
     }
+    if *action == Action::FenceMember
+        && let Some(host) = host
+    {
+        old::stopped(&mut open.state, host);
+    }
     if let Some(recovery) = &mut open.state.recovery {
         match action {
-            Action::FenceMember => recovery.fenced.extend(host.map(str::to_owned)),
+            Action::FenceMember if recovery.finished_at.is_none() => {
+                recovery.fenced.extend(host.map(str::to_owned));
+            }
             Action::RestoreMember => recovery.restored = true,
             Action::ProveNodes => {
                 recovery.finished_at = Some(now());
@@ -263,6 +285,7 @@ fn record(
     if *action == Action::Forget
         && let Some(host) = host
     {
+        open.state.give_up(host, &now());
         open.state.forget(host);
     }
     Ok(open.save()?)

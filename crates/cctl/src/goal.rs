@@ -31,13 +31,18 @@ impl Goal {
                 "{new} is a machine of the cluster already"
             )));
         }
-        let endpoint = self.configuration.control_plane_endpoint.address();
-        if endpoint.is_some_and(|endpoint| endpoint.to_string() == old) {
+        if self.is_endpoint(old) {
             return Err(Error::Refused(format!(
-                "{old} is where all reach the API: another address for it cannot be told to the nodes yet"
+                "{old} is where all reach the API: another address for it is told to the nodes by `cctl recover --endpoint` alone"
             )));
         }
         Ok(())
+    }
+
+    /// Whether this host's own address is where all reach the API.
+    pub(crate) fn is_endpoint(&self, host: &str) -> bool {
+        let endpoint = self.configuration.control_plane_endpoint.address();
+        endpoint.is_some_and(|endpoint| endpoint.to_string() == host)
     }
 
     /// New hosts in the places of old ones: new addresses by the old ones.

@@ -73,6 +73,10 @@ pub enum Action {
     FenceMember,
     /// `nodeadm files put-back`: the control plane's files of a backup.
     PutFilesBack,
+    /// Make a new authority for etcd, sealed in the state.
+    MakeEtcdAuthority,
+    /// `nodeadm join` of a worker that has joined, for another endpoint.
+    PointWorker,
     /// `etcdadm restore`: the first member of a new etcd, with the snapshot's data.
     RestoreMember,
     /// Remove what the snapshot says of who led, and of Nodes that are gone.
@@ -127,6 +131,12 @@ impl Action {
             }
             Self::PutFilesBack => {
                 "put the files of the backup back (nodeadm files put-back)".to_owned()
+            }
+            Self::MakeEtcdAuthority => {
+                "make a new authority for etcd, sealed in the state".to_owned()
+            }
+            Self::PointWorker => {
+                "point the kubelet to the new endpoint (nodeadm join); containers go on".to_owned()
             }
             Self::RestoreMember => {
                 "make the first member of a new etcd of the snapshot (etcdadm restore)".to_owned()

@@ -4,13 +4,14 @@
 //! begins; what was set aside stays on the hosts. The state says how far it came, so a run that was cut off is finished by
 //! the same command.
 
-use std::collections::BTreeMap;
+mod begin;
+
 use std::path::PathBuf;
 use std::time::SystemTime;
 
 use cli::Context;
 use serde::Serialize;
-use state::{HandedOn, Recovery, Started, State};
+use state::{HandedOn, OldHost, Recovery, Started, State};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -68,7 +69,7 @@ pub(crate) fn run(
     } else {
         Proven::read(&file, identity)?
     };
-    let recovery = begin(&state, &goal, &snapshot, args)?;
+    let recovery = begin::begin(&state, &goal, &snapshot.metadata, args)?;
     snapshot.replace(&recovery.replaced);
     if !args.yes && !args.dry_run {
         return Err(cli::Error::from(Error::Usage(format!(
@@ -78,6 +79,9 @@ pub(crate) fn run(
         .hint("say --yes; --dry-run shows what would be done"));
     }
     goal.replace(&recovery.replaced);
+    if let Some(endpoint) = &args.endpoint {
+        goal.configuration.control_plane_endpoint = endpoint.clone();
+    }
     let configuration = goal.configuration.clone();
     let looked = reach(context, &mut goal, &recovery, &state, settings)?;
     let plan = plan(&goal, &looked.seen, &recovery);
@@ -85,6 +89,12 @@ pub(crate) fn run(
         return apply::show(context, &plan, &looked);
     }
     let mut open = open.expect("opened unless it is a dry run");
+    // Those that are only cut off may come back at any moment from now on.
+    let given_up = recovery
+        .dead
+        .iter()
+        .filter(|host| !recovery.fenced.contains(host));
+    given_up.for_each(|host| open.state.give_up(host, &recovery.begun_at));
     open.state
         .set_configuration(configuration, goal.documents.clone());
     open.state.recovery = Some(recovery.clone());
@@ -95,6 +105,13 @@ pub(crate) fn run(
     }
     session::note_seen(&mut open.state, &goal, &looked, settings)?;
     open.save().map_err(Error::from)?;
+    let old: Vec<String> = open.state.old_hosts.iter().map(OldHost::address).collect();
+    if !old.is_empty() {
+        context.progress.note(&format!(
+            "{} may come back with an old control plane: `cctl fence --watch`, beside this, stops it then",
+            old.join(", ")
+        ));
+    }
     apply::carry_out(context, &goal, &looked, &plan, &mut open, Some(&snapshot))?;
     let result = Recovered {
         cluster: &goal.configuration.metadata.name,
@@ -175,96 +192,6 @@ pub(crate) fn now() -> String {
     let now = OffsetDateTime::from(SystemTime::now());
     let whole = now.replace_nanosecond(0).unwrap_or(now);
     whole.format(&Rfc3339).unwrap_or_default()
-}
-
-/// What is to be recovered, or what of it is still to be done; refused where the snapshot is not this cluster's, or not one
-/// to go back to without a word.
-fn begin(state: &State, goal: &Goal, snapshot: &Proven, args: &Recover) -> Result<Recovery, Error> {
-    let said = &snapshot.metadata;
-    let refuse = |what: String| Err(Error::Refused(what));
-    if !state.etcd_cluster_ids.is_empty() && !state.etcd_cluster_ids.contains(&said.cluster_id) {
-        return refuse(format!(
-            "the snapshot is of another cluster: its etcd has the id {}, and this cluster's had {}",
-            said.cluster_id,
-            state.etcd_cluster_ids.join(", ")
-        ));
-    }
-    let minor = |version: &str| {
-        let mut parts = version.trim_start_matches('v').splitn(3, '.');
-        (
-            parts.next().map(str::to_owned),
-            parts.next().map(str::to_owned),
-        )
-    };
-    let wanted = goal.configuration.etcd.version.to_string();
-    if minor(&said.etcd_version) != minor(&wanted) {
-        return refuse(format!(
-            "the snapshot is of etcd {}, and this cluster has {wanted}: a snapshot is restored with the minor release that it was taken with",
-            said.etcd_version
-        ));
-    }
-    let from_backup = args.from_backup.is_some();
-    let dead: Vec<String> = args.dead.iter().map(ToString::to_string).collect();
-    let replaced: BTreeMap<String, String> = args
-        .replace
-        .iter()
-        .map(|(old, new)| (old.to_string(), new.to_string()))
-        .collect();
-    match &state.recovery {
-        Some(known)
-            if known.finished_at.is_none() && known.snapshot == said.sha256 && !args.anew =>
-        {
-            if !replaced.is_empty() && replaced != known.replaced {
-                return refuse(format!(
-                    "the recovery that was begun at {} puts other hosts in others' places; --anew begins it otherwise",
-                    known.begun_at
-                ));
-            }
-            if known.from_backup && !from_backup {
-                return refuse("the recovery was begun from a backup, whose files go back, too: name it with --from-backup".to_owned());
-            }
-            let mut known = known.clone();
-            known.from_backup |= from_backup;
-            for host in dead {
-                if !known.dead.contains(&host) {
-                    known.dead.push(host);
-                }
-            }
-            return Ok(known);
-        }
-        Some(known) if known.finished_at.is_none() && !args.anew => {
-            return refuse(format!(
-                "the recovery to {} is not finished: run it again with the same snapshot, or say --anew to begin this one in its place",
-                known.taken_at
-            ));
-        }
-        Some(known) if said.taken_at < known.begun_at && !args.older => {
-            return refuse(format!(
-                "the snapshot was taken at {}, before the recovery of {}: what was written since would be lost too; --older says that this is meant",
-                said.taken_at, known.begun_at
-            ));
-        }
-        _ => {}
-    }
-    for host in dead.iter().chain(replaced.keys()) {
-        if goal.machine(host).is_none() {
-            return Err(Error::NoMachine(host.clone()));
-        }
-    }
-    for (old, new) in &replaced {
-        goal.may_replace(old, new)?;
-    }
-    Ok(Recovery {
-        replaced,
-        snapshot: said.sha256.clone(),
-        taken_at: said.taken_at.clone(),
-        begun_at: now(),
-        dead,
-        fenced: Vec::new(),
-        from_backup,
-        restored: false,
-        finished_at: None,
-    })
 }
 
 fn leave_out(goal: &mut Goal, hosts: &[String]) {

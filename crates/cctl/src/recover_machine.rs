@@ -13,6 +13,7 @@ use crate::arguments::{ApplyArgs, RecoverMachine};
 use crate::delete_machine::{plan, reach, removal};
 use crate::goal::Goal;
 use crate::phases::RemoveMachine;
+use crate::recover::now;
 use crate::session::{self, Looked};
 use crate::settings::Settings;
 use crate::{Error, apply};
@@ -115,6 +116,10 @@ fn check(goal: &Goal, old: &str, new: &str) -> Result<(), Error> {
 
 /// What was known of the machine is of the one that died.
 fn clear(state: &mut State, goal: &Goal, old: &str, new: &str, settings: &Settings) {
+    if old != new {
+        // One that could not be reached may come back.
+        state.give_up(old, &now());
+    }
     state.set_configuration(goal.configuration.clone(), goal.documents.clone());
     if old != new {
         state.forget(old);

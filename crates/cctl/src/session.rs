@@ -13,6 +13,7 @@ use crate::artifacts::Artifacts;
 use crate::error::Failure;
 use crate::fleet::{Fleet, Remote, on_all, target};
 use crate::goal::{AllSeen, Goal, Seen};
+use crate::old::Seeker;
 use crate::settings::Settings;
 use crate::told::Told;
 use crate::{Error, documents, phases};
@@ -106,6 +107,8 @@ pub(crate) struct Looked {
     pub fleet: Fleet,
     pub client: Arc<Client>,
     pub seen: AllSeen,
+    /// Old hosts that are back: their connections, which are among the fleet's, last as long as these.
+    pub old: Vec<Seeker>,
 }
 
 /// Reaches all hosts, brings the node tools, looks, and checks what must hold before anything is changed.
@@ -120,7 +123,9 @@ pub(crate) fn look_and_check(
 ) -> Result<Looked, Error> {
     let looked = look(context, goal, state, settings)?;
     let mut found = phases::check(goal, &looked.fleet, &looked.seen, state);
-    found.extend(phases::preflight(goal, &looked.fleet, &looked.seen)?);
+    // What an old control plane that is back holds is no fault: it is stopped first.
+    let fleet = without_old(&looked.fleet, state);
+    found.extend(phases::preflight(goal, &fleet, &looked.seen)?);
     if found.is_empty() {
         Ok(looked)
     } else {
@@ -182,9 +187,11 @@ pub(crate) fn visit(
             let visit = || {
                 let remote = phases::connect(&client, goal, machine, state, settings)?;
                 let remote = phases::bring_tools(remote, goal.artifacts.as_ref(), state, &note)?;
+                // What an old control plane says of its cluster does not matter, and it may be slow to say it.
+                let is_old = state.is_some_and(|state| state.old_host(&remote.address).is_some());
                 let seen = match depth {
-                    Look::All => phases::look(&remote, goal, state, &remembered)?,
-                    Look::Facts => Seen {
+                    Look::All if !is_old => phases::look(&remote, goal, state, &remembered)?,
+                    Look::All | Look::Facts => Seen {
                         facts: phases::facts(&remote)?,
                         ..Seen::default()
                     },
@@ -209,6 +216,7 @@ pub(crate) fn visit(
         }
     }
     if depth == Look::All {
+        let fleet = without_old(&fleet, state);
         phases::look_again(&fleet, goal, &remembered, &mut seen)?;
     }
     Ok((
@@ -216,9 +224,18 @@ pub(crate) fn visit(
             fleet,
             client: Arc::new(client),
             seen,
+            old: Vec::new(),
         },
         failures,
     ))
+}
+
+/// The hosts of the cluster as it is: without old control planes that are back.
+fn without_old(fleet: &Fleet, state: Option<&State>) -> Fleet {
+    let is_old = |address: &str| state.is_some_and(|state| state.old_host(address).is_some());
+    let rest = fleet.iter().filter(|(address, _)| !is_old(address));
+    rest.map(|(address, remote)| (address.clone(), remote.clone()))
+        .collect()
 }
 
 /// Opens the state, which nobody else works on until this is dropped; `None` while there is none.

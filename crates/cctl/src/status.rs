@@ -6,14 +6,16 @@ use std::time::Duration;
 use cli::{Context, Kind};
 use serde::Serialize;
 use serde_json::Value;
+use state::{OldHost, State};
 
-use crate::Error;
 use crate::arguments::ApplyArgs;
 use crate::delete_machine::{EtcdStatus, etcd_status, reach};
 use crate::fleet::{Remote, on_all};
-use crate::session;
+use crate::goal::Goal;
+use crate::session::{self, Looked};
 use crate::settings::Settings;
 use crate::tool::{self, ToolCall};
+use crate::{Error, old};
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -26,6 +28,26 @@ struct Status {
     /// The recovery that was begun last.
     #[serde(skip_serializing_if = "Option::is_none")]
     recovery: Option<state::Recovery>,
+    /// Hosts that were given up and not stopped.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    old_hosts: Vec<OldStatus>,
+}
+
+/// A host that was given up.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct OldStatus {
+    address: String,
+    name: String,
+    given_up_at: String,
+    /// Whether it is back.
+    back: bool,
+    /// What nodeadm says of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    node: Option<Value>,
+    /// It answers, and could not be asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hindered: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -45,6 +67,7 @@ pub(crate) fn run(context: &mut Context, settings: &Settings) -> Result<(), cli:
     let state = state::read(&settings.state).map_err(Error::from)?;
     let goal = session::goal(&ApplyArgs::default(), Some(&state))?;
     let looked = reach(context, &goal, &state, settings, "", true)?;
+    let old_hosts = old_hosts(context, settings, &goal, &state, &looked)?;
     let remotes: Vec<&Remote> = looked.fleet.values().collect();
     let nodes = on_all(
         &remotes,
@@ -97,10 +120,12 @@ pub(crate) fn run(context: &mut Context, settings: &Settings) -> Result<(), cli:
         endpoint: goal.configuration.control_plane_endpoint.api_url(),
         healthy: etcd_well
             && machines.iter().all(well)
+            && !old_hosts.iter().any(|old| old.back)
             && session::not_recovering(Some(&state)).is_ok(),
         recovery: state.recovery.clone(),
         etcd: etcd.as_ref().map(members),
         machines,
+        old_hosts,
     };
     context.print(&status, text)?;
     if status.healthy {
@@ -111,7 +136,42 @@ pub(crate) fn run(context: &mut Context, settings: &Settings) -> Result<(), cli:
     } else {
         Kind::Unreachable
     };
-    Err(cli::Error::new(kind, "not all of the cluster is well"))
+    let error = cli::Error::new(kind, "not all of the cluster is well");
+    if status.old_hosts.iter().any(|old| old.back) {
+        return Err(error.hint("stop the old control planes that are back: `cctl fence`"));
+    }
+    Err(error)
+}
+
+/// Those that were given up: are they back?
+fn old_hosts(
+    context: &mut Context,
+    settings: &Settings,
+    goal: &Goal,
+    state: &State,
+    looked: &Looked,
+) -> Result<Vec<OldStatus>, Error> {
+    let is_elsewhere = |old: &&OldHost| !looked.fleet.contains_key(&old.address());
+    let elsewhere: Vec<&OldHost> = state.old_hosts.iter().filter(is_elsewhere).collect();
+    let found = old::look_for(&mut context.progress, goal, state, settings, &elsewhere)?;
+    let status = |old: &OldHost| {
+        let address = old.address();
+        let remote = looked
+            .fleet
+            .get(&address)
+            .or_else(|| found.back.get(&address));
+        let mut failures = found.hindered.iter();
+        let hindered = failures.find(|failure| failure.host == address);
+        OldStatus {
+            name: old.hostname.clone(),
+            given_up_at: old.given_up_at.clone(),
+            back: remote.is_some() || hindered.is_some(),
+            node: remote.and_then(node_status),
+            hindered: hindered.map(ToString::to_string),
+            address,
+        }
+    };
+    Ok(state.old_hosts.iter().map(status).collect())
 }
 
 fn members(status: &EtcdStatus) -> Value {
@@ -138,6 +198,28 @@ fn text(status: &Status) -> String {
                 text,
                 "  the recovery to {} is NOT FINISHED",
                 recovery.taken_at
+            ),
+        };
+    }
+    for old in &status.old_hosts {
+        let _ = write!(text, "  {:<16} {:<12}", old.address, old.name);
+        let holds = old.node.as_ref().and_then(|node| node.get("holdsVip"));
+        let _ = match (old.back, &old.hindered) {
+            (false, _) => writeln!(
+                text,
+                " given up at {}, not stopped: `cctl fence --watch` waits for it",
+                old.given_up_at
+            ),
+            (true, Some(why)) => writeln!(text, " OLD CONTROL PLANE IS BACK: {why}"),
+            (true, None) => writeln!(
+                text,
+                " OLD CONTROL PLANE of before {} IS BACK{}: `cctl fence` stops it",
+                old.given_up_at,
+                if holds == Some(&Value::Bool(true)) {
+                    ", holds the VIP"
+                } else {
+                    ""
+                }
             ),
         };
     }

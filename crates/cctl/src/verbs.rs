@@ -1,8 +1,8 @@
 //! The verbs, one a file.
 
 use crate::{
-    apply, backup, bundle, copies, create, delete_cluster, delete_machine, forget_host_key, get,
-    recipients, recover, recover_machine, restore, snapshot, status,
+    apply, backup, bundle, copies, create, delete_cluster, delete_machine, fence, forget_host_key,
+    get, recipients, recover, recover_machine, restore, snapshot, status,
 };
 use cli::Context;
 
@@ -29,6 +29,7 @@ pub(crate) fn run(context: &mut Context, arguments: &Arguments) -> Result<(), cl
             Some(RecoverVerb::Machine(args)) => recover_machine::run(context, &settings, args),
             None => recover::run(context, &settings, args),
         },
+        Verb::Fence(args) => fence::run(context, &settings, args),
         Verb::Bundle(verb) => bundle::run(context, verb),
         Verb::ForgetHostKey { address } => {
             forget_host_key::run(context, &settings, &address.to_string())

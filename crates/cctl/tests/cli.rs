@@ -300,3 +300,62 @@ fn every_verb_has_help_with_examples() {
     }
     check(&cctl::Arguments::command(), "cctl");
 }
+
+#[test]
+fn an_old_control_plane_is_looked_for_until_it_is_forgotten() {
+    let admin = Admin::new();
+    let key = admin.path().join("key").display().to_string();
+    let words = ["create", "cluster", "--vip", "127.0.0.100", "--private-key"];
+    let words: Vec<&str> = words.into_iter().chain([key.as_str()]).collect();
+    assert!(admin.run(&words).status.success());
+    insta::assert_snapshot!(admin.shown(&["fence"]), @r"
+    0
+    no old control plane is looked for
+    ");
+    insta::assert_snapshot!(admin.shown(&["fence", "--watch"]), @r"
+    0
+    no old control plane is looked for
+    ");
+    insta::assert_snapshot!(admin.shown(&["fence", "127.0.0.11"]), @r"
+    2
+    usage error: no old control plane is looked for at 127.0.0.11
+    ");
+
+    // As a recovery without it leaves it. Nobody listens there.
+    let identity = state::Identity::new(&key, None, std::sync::Arc::new(|_| None));
+    let path = admin.path().join("cctl-state.yaml");
+    let mut open = state::Open::open(&path, "a test", &identity).unwrap();
+    let mut configuration = open.state.configuration().clone();
+    let machine = "{address: 127.0.0.11, roles: [master], ssh: {port: 1}}";
+    configuration.machines = vec![api::yaml::from_str(machine).unwrap()];
+    open.state.set_configuration(configuration, Vec::new());
+    open.state.machine_mut("127.0.0.11").unwrap().status.set_up = true;
+    open.state.give_up("127.0.0.11", "2026-11-24T03:00:00Z");
+    open.state.forget("127.0.0.11");
+    open.save().unwrap();
+    drop(open);
+    insta::assert_snapshot!(admin.shown(&["fence"]), @r"
+    4
+    127.0.0.11 does not answer
+    host unreachable: 127.0.0.11 may come back
+    hint: `cctl fence --watch` waits for them; one that is gone for good: `cctl fence --forget ADDRESS`
+    ");
+    insta::assert_snapshot!(admin.shown(&["fence", "--dry-run", "127.0.0.11"]), @r"
+    0
+    nothing to change
+        0.0s 127.0.0.11 does not answer
+    ");
+    insta::assert_snapshot!(admin.shown(&["status"]), @r"
+    0
+    cluster cluster at https://127.0.0.100:6443
+      127.0.0.11                    given up at 2026-11-24T03:00:00Z, not stopped: `cctl fence --watch` waits for it
+    ");
+    insta::assert_snapshot!(admin.shown(&["fence", "--forget", "127.0.0.11"]), @r"
+    0
+    127.0.0.11: looked for no more
+    ");
+    insta::assert_snapshot!(admin.shown(&["fence"]), @r"
+    0
+    no old control plane is looked for
+    ");
+}

@@ -14,6 +14,7 @@
 //! # Where to enter
 //! [`Client::new`], [`Client::connect`], then [`Connection::run`].
 
+mod answers;
 mod call;
 mod client;
 mod connection;

@@ -22,6 +22,7 @@ mod file;
 mod identity;
 mod model;
 mod objects;
+mod old;
 mod seal;
 mod signing;
 mod voucher;
@@ -29,11 +30,14 @@ mod voucher;
 pub use error::Error;
 pub use file::{Open, check, read, unseal};
 pub use identity::{AskPassphrase, Identity, Recipient, are_same_key};
-pub use model::{AuthorityCertificates, Recipients, Recovery, Secrets, Started, State, Vouching};
+pub use model::{
+    AuthorityCertificates, EtcdAuthority, Recipients, Recovery, Secrets, Started, State, Vouching,
+};
 pub use objects::{
     Cluster, HandedOn, Machine, ObjectMeta, Phase, Reference, SshCluster, SshMachine,
     SshMachineSpec, SshMachineStatus,
 };
+pub use old::OldHost;
 pub use seal::{Sealing, is_sealed, opening, sealing};
 pub use signing::{is_signed_beside, sign_beside};
 

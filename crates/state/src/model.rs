@@ -8,7 +8,7 @@ use host::Digest;
 use serde::{Deserialize, Serialize};
 
 use crate::objects::{INFRASTRUCTURE, ObjectMeta, SshClusterSpec};
-use crate::{Cluster, HandedOn, Machine, SCHEMA_VERSION, SshCluster, SshMachine};
+use crate::{Cluster, HandedOn, Machine, OldHost, SCHEMA_VERSION, SshCluster, SshMachine};
 
 /// All of the file but its signature.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -42,6 +42,10 @@ pub struct State {
     /// The recovery that was begun last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recovery: Option<Recovery>,
+    /// Hosts that were given up and may come back with an old control plane or member: they are looked for until they
+    /// were stopped.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub old_hosts: Vec<OldHost>,
     /// The digests of the node tools that were brought to hosts last, by architecture and name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tools: BTreeMap<String, BTreeMap<String, Digest>>,
@@ -76,6 +80,12 @@ pub struct Recovery {
     /// Hosts in whose place others are, by address: the old one, then the new one.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub replaced: BTreeMap<String, String>,
+    /// Where all reached the API before, where they are to reach it elsewhere: as `10.0.0.100` or `api.example.org:443`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moved_from: Option<String>,
+    /// Which authority the new etcd has.
+    #[serde(default, skip_serializing_if = "EtcdAuthority::is_kept")]
+    pub etcd_authority: EtcdAuthority,
     /// Control planes that the admin named as gone for good.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub dead: Vec<String>,
@@ -91,6 +101,25 @@ pub struct Recovery {
     /// When every node ran a new pod, RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<String>,
+}
+
+/// Which authority the etcd of a recovery has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EtcdAuthority {
+    /// The same as before.
+    #[default]
+    Kept,
+    /// A new one, which is not made yet.
+    Wanted,
+    /// A new one: it is the state's by now.
+    Made,
+}
+
+impl EtcdAuthority {
+    fn is_kept(&self) -> bool {
+        *self == Self::Kept
+    }
 }
 
 /// The certificates of a cluster's authorities, PEM.
@@ -178,6 +207,7 @@ impl State {
             started: Started::default(),
             etcd_cluster_ids: Vec::new(),
             recovery: None,
+            old_hosts: Vec::new(),
             tools: BTreeMap::new(),
             authorities,
             vouching: Vouching::default(),

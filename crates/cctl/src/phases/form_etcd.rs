@@ -24,7 +24,12 @@ impl Phase for FormEtcd {
             if !etcd_wanted(view.seen.get(&host)) {
                 continue;
             }
-            let mut after = plan.done(&host, &[Action::SendEtcd]);
+            let before_it = [
+                Action::SendEtcd,
+                Action::FenceControlPlane,
+                Action::FenceMember,
+            ];
+            let mut after = plan.done(&host, &before_it);
             let own = view.seen.get(&host);
             if !exists && first.is_none() {
                 first = Some(plan.add(self.name(), Some(&host), Action::InitMember, after));

@@ -4,11 +4,14 @@ mod bring_tools;
 mod check_hosts;
 mod connect;
 mod fence_control_planes;
+mod fence_old_hosts;
 mod form_etcd;
 mod join_control_planes;
 mod join_workers;
 mod keep_kubeconfig;
 mod look;
+mod make_etcd_authority;
+mod point_workers;
 mod prepare_hosts;
 mod prove_snapshot;
 mod put_files_back;
@@ -24,11 +27,14 @@ pub(crate) use bring_tools::{bring_tools, known as known_tools};
 pub(crate) use check_hosts::{check, preflight, preflight_nodes};
 pub(crate) use connect::{client, connect, keys_of};
 pub use fence_control_planes::FenceControlPlanes;
+pub use fence_old_hosts::FenceOldHosts;
 pub use form_etcd::FormEtcd;
 pub use join_control_planes::JoinControlPlanes;
 pub use join_workers::JoinWorkers;
 pub use keep_kubeconfig::KeepKubeconfig;
 pub(crate) use look::{facts, look, look_again, remembered};
+pub use make_etcd_authority::MakeEtcdAuthority;
+pub use point_workers::PointWorkers;
 pub use prepare_hosts::PrepareHosts;
 pub use prove_snapshot::ProveSnapshot;
 pub use put_files_back::PutFilesBack;
@@ -55,10 +61,12 @@ pub const APPLY: [&dyn Phase; 8] = [
 ];
 
 /// What `recover` walks: the control plane begun anew from a snapshot, in order.
-pub const RECOVER: [&dyn Phase; 10] = [
+pub const RECOVER: [&dyn Phase; 12] = [
     &SendArtifacts,
     &ProveSnapshot,
+    &MakeEtcdAuthority,
     &FenceControlPlanes,
+    &PointWorkers,
     &RestoreEtcd,
     &PrepareHosts,
     &PutFilesBack,

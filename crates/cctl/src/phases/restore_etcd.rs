@@ -23,6 +23,7 @@ impl Phase for RestoreEtcd {
         let mut before: Vec<After> = Vec::new();
         if !recovery.restored {
             let hindering = [
+                Action::MakeEtcdAuthority,
                 Action::SendSnapshot,
                 Action::ProveSnapshot,
                 Action::FenceControlPlane,

@@ -31,12 +31,9 @@ impl Phase for SettleNodes {
         for host in view.goal.nodes() {
             // A control plane that is a worker, too, has its kubelet started anew.
             if !view.goal.masters().contains(&host) {
-                plan.add(
-                    self.name(),
-                    Some(&host),
-                    Action::RestartKubelet,
-                    ready.clone(),
-                );
+                let mut after = ready.clone();
+                after.extend(plan.done(&host, &[Action::PointWorker]));
+                plan.add(self.name(), Some(&host), Action::RestartKubelet, after);
             }
         }
         let all = (0..plan.steps.len()).map(After::Done).collect();

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use api::{Documents, MemberResult, NodeFacts};
-use state::Started;
+use state::{EtcdAuthority, Started};
 
 use super::*;
 use crate::goal::Seen;
-use crate::phases::{APPLY, RemoveMachine, ResetHosts};
+use crate::phases::{APPLY, FenceOldHosts, RemoveMachine, ResetHosts};
 
 const FILE: &str = "\
 apiVersion: klusterkit.dev/v1alpha1
@@ -170,6 +170,8 @@ fn recovery() -> Recovery {
         taken_at: "2026-11-23T03:00:00Z".into(),
         begun_at: "2026-11-23T04:00:00Z".into(),
         replaced: BTreeMap::new(),
+        moved_from: None,
+        etcd_authority: EtcdAuthority::Kept,
         dead: Vec::new(),
         fenced: Vec::new(),
         from_backup: false,
@@ -230,6 +232,76 @@ fn a_backup_s_files_are_there_before_api_servers_start() {
     18. [start-control-plane] h1: make the first control plane (nodeadm init)  (after 12, 15, 9)
     19. [join-control-planes] h2: join as a control plane (nodeadm join)  (after 13, 16, 10, wait-for-api of 18)
     20. [join-control-planes] h3: join as a control plane (nodeadm join)  (after 14, 17, 11, wait-for-api of 18)
+    ");
+}
+
+#[test]
+fn a_recovery_elsewhere_has_a_new_authority_and_points_all_there() {
+    let goal = goal(FILE);
+    let known = Recovery {
+        moved_from: Some("10.0.0.99:6443".into()),
+        etcd_authority: EtcdAuthority::Wanted,
+        ..recovery()
+    };
+    let plan = crate::recover::plan(&goal, &done(&goal), &known);
+    insta::assert_snapshot!(in_words(&plan), @r"
+     1. [prove-snapshot] h1: send the snapshot
+     2. [prove-snapshot] h1: restore the snapshot beside all else and compare (etcdadm snapshot verify)  (after 1)
+     3. [make-etcd-authority] here: make a new authority for etcd, sealed in the state  (after 2)
+     4. [fence-control-planes] h1: stop the old control plane for good (nodeadm fence)  (after 2)
+     5. [fence-control-planes] h1: stop the old etcd member for good, its data set aside (etcdadm reset)  (after 4)
+     6. [fence-control-planes] h2: stop the old control plane for good (nodeadm fence)  (after 2)
+     7. [fence-control-planes] h2: stop the old etcd member for good, its data set aside (etcdadm reset)  (after 6)
+     8. [fence-control-planes] h3: stop the old control plane for good (nodeadm fence)  (after 2)
+     9. [fence-control-planes] h3: stop the old etcd member for good, its data set aside (etcdadm reset)  (after 8)
+    10. [point-workers] h4: point the kubelet to the new endpoint (nodeadm join); containers go on  (after 2, 4, 5, 6, 7, 8, 9)
+    11. [point-workers] h5: point the kubelet to the new endpoint (nodeadm join); containers go on  (after 2, 4, 5, 6, 7, 8, 9)
+    12. [restore-etcd] h1: make the first member of a new etcd of the snapshot (etcdadm restore)  (after 1, 2, 3, 4, 5, 6, 7, 8, 9)
+    13. [restore-etcd] h2: join etcd (etcdadm join)  (after 12)
+    14. [restore-etcd] h3: join etcd (etcdadm join)  (after 12)
+    15. [prepare-hosts] h1: install runtime, programs and images (nodeadm prepare)  (after 4, 5, 2)
+    16. [prepare-hosts] h2: install runtime, programs and images (nodeadm prepare)  (after 6, 7, 2)
+    17. [prepare-hosts] h3: install runtime, programs and images (nodeadm prepare)  (after 8, 9, 2)
+    18. [start-control-plane] h1: make the first control plane (nodeadm init)  (after 15, 12)
+    19. [join-control-planes] h2: join as a control plane (nodeadm join)  (after 16, 13, wait-for-api of 18)
+    20. [join-control-planes] h3: join as a control plane (nodeadm join)  (after 17, 14, wait-for-api of 18)
+    21. [keep-kubeconfig] here: keep the admin's kubeconfig, sealed  (after 18)
+    22. [settle-nodes] h1: remove leases of leaders and Nodes that are gone, with their pods  (after wait-for-api of 18)
+    23. [settle-nodes] h4: restart the kubelet; containers go on  (after wait-for-api of 18, 10)
+    24. [settle-nodes] h5: restart the kubelet; containers go on  (after wait-for-api of 18, 11)
+    25. [settle-nodes] h1: have each node run a new pod  (after 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24)
+    ");
+    // The authority that a run that was cut off has sealed stays; workers are pointed until all is done.
+    let known = Recovery {
+        etcd_authority: EtcdAuthority::Made,
+        restored: true,
+        ..known
+    };
+    let plan = crate::recover::plan(&goal, &done(&goal), &known);
+    let count = |action: Action| plan.which(|step| step.action == action).count();
+    assert_eq!(count(Action::MakeEtcdAuthority), 0);
+    assert_eq!(count(Action::PointWorker), 2);
+}
+
+#[test]
+fn old_control_planes_that_are_back_are_stopped_and_one_joins_again() {
+    let goal = goal(FILE);
+    let mut seen = done(&goal);
+    // Its place is among the machines still; what is on it was not looked at.
+    *seen.get_mut("10.0.0.3").unwrap() = fresh(&goal)["10.0.0.3"].clone();
+    let fence = FenceOldHosts {
+        hosts: vec!["10.0.0.9".into(), "10.0.0.3".into()],
+    };
+    let phases: Vec<&dyn Phase> = std::iter::once(&fence as _).chain(APPLY).collect();
+    insta::assert_snapshot!(shown(&phases, &goal, &seen, BOTH), @r"
+    1. [fence-old-hosts] h9: stop the old control plane for good (nodeadm fence)
+    2. [fence-old-hosts] h9: stop the old etcd member for good, its data set aside (etcdadm reset)  (after 1)
+    3. [fence-old-hosts] h3: stop the old control plane for good (nodeadm fence)
+    4. [fence-old-hosts] h3: stop the old etcd member for good, its data set aside (etcdadm reset)  (after 3)
+    5. [form-etcd] h3: join etcd (etcdadm join)  (after 3, 4)
+    6. [prepare-hosts] h3: install runtime, programs and images (nodeadm prepare)  (after 3, 4)
+    7. [join-control-planes] h3: join as a control plane (nodeadm join)  (after 6, 5)
+    8. [verify-cluster] h1: wait until all nodes are Ready and DNS runs  (after 7)
     ");
 }
 

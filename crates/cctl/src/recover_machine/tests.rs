@@ -33,7 +33,7 @@ fn only_a_control_plane_is_recovered() {
     assert_eq!(said("10.0.0.2", "10.0.0.9"), "fine");
     assert_eq!(said("10.0.0.1", "10.0.0.1"), "fine");
     insta::assert_snapshot!(said("10.0.0.2", "10.0.0.4"), @"10.0.0.4 is a machine of the cluster already");
-    insta::assert_snapshot!(said("10.0.0.1", "10.0.0.9"), @"10.0.0.1 is where all reach the API: another address for it cannot be told to the nodes yet");
+    insta::assert_snapshot!(said("10.0.0.1", "10.0.0.9"), @"10.0.0.1 is where all reach the API: another address for it is told to the nodes by `cctl recover --endpoint` alone");
     insta::assert_snapshot!(said("10.0.0.4", "10.0.0.4"), @"10.0.0.4 is a worker, which keeps nothing: `cctl delete machine --force` and `cctl create machine` bring it back");
     insta::assert_snapshot!(said("10.0.0.8", "10.0.0.8"), @"there is no machine 10.0.0.8 in the state");
 }

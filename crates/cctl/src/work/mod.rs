@@ -29,7 +29,7 @@ const KEY_PHASES: [&str; 5] = [
     "join-cluster",
 ];
 
-type Hear<'h> = &'h mut (dyn FnMut(Event) + Send);
+pub(crate) type Hear<'h> = &'h mut (dyn FnMut(Event) + Send);
 
 /// Does one step.
 ///
@@ -71,7 +71,7 @@ pub(crate) fn run(shared: &Shared<'_>, step: &Step, hear: Hear<'_>) -> Result<Ou
         Action::JoinWorker => {
             // One that has its certificate has no token here, and needs none.
             let token = kubectl::token(shared, &remote.address);
-            let credentials = token.map(|token| shared.issuer.worker(&token));
+            let credentials = token.map(|token| shared.issuer().worker(&token));
             node(shared, remote, "join", credentials, hear)
         }
         Action::Verify => kubectl::verify(shared, remote, hear),
@@ -88,13 +88,17 @@ pub(crate) fn run(shared: &Shared<'_>, step: &Step, hear: Hear<'_>) -> Result<Ou
             Ok(outcome)
         }
         Action::ResetMember { leave: true } => done(remote, "etcdadm", &["reset"], hear),
-        Action::ResetMember { leave: false } | Action::FenceMember => {
+        Action::ResetMember { leave: false } => {
             done(remote, "etcdadm", &["reset", "--skip-remove-member"], hear)
         }
-        Action::KeepKubeconfig | Action::Forget => Ok(Outcome::default()),
+        Action::FenceControlPlane | Action::FenceMember => fence(remote, &step.action, hear),
+        // It has joined: it needs no token, and its kubelet is all that changes.
+        Action::PointWorker => node(shared, remote, "join", None, hear),
+        Action::KeepKubeconfig | Action::MakeEtcdAuthority | Action::Forget => {
+            Ok(Outcome::default())
+        }
         Action::SendSnapshot => recovery::send(shared, remote),
         Action::ProveSnapshot => recovery::prove(shared, remote, hear),
-        Action::FenceControlPlane => done(remote, "nodeadm", &["fence"], hear),
         Action::PutFilesBack => files::put_back(shared, remote, hear),
         Action::RestoreMember => {
             let (path, version) = (recovery::path(shared)?, recovery::version(shared));
@@ -108,6 +112,14 @@ pub(crate) fn run(shared: &Shared<'_>, step: &Step, hear: Hear<'_>) -> Result<Ou
             recovery::take_away(shared, remote)?;
             Ok(outcome)
         }
+    }
+}
+
+/// Stops what a host has of an old control plane, or its member: the only steps that need nothing of the cluster.
+pub(crate) fn fence(remote: &Remote, action: &Action, hear: Hear<'_>) -> Result<Outcome, Error> {
+    match action {
+        Action::FenceControlPlane => done(remote, "nodeadm", &["fence"], hear),
+        _ => done(remote, "etcdadm", &["reset", "--skip-remove-member"], hear),
     }
 }
 
@@ -140,13 +152,13 @@ fn member(
     hear: Hear<'_>,
 ) -> Result<Outcome, Error> {
     let had = shared
-        .issuer
+        .issuer()
         .machine(&remote.address)
         .is_some_and(|status| status.etcd_member_id.is_some());
     let credentials = wants_keys(had, step)
         .then(|| {
             shared
-                .issuer
+                .issuer()
                 .member(&name(shared, remote), address(remote)?)
         })
         .transpose()?;
@@ -171,13 +183,13 @@ fn master_credentials(
     step: &Step,
 ) -> Result<Option<Credentials>, Error> {
     let had = shared
-        .issuer
+        .issuer()
         .machine(&remote.address)
         .is_some_and(|status| status.set_up);
     wants_keys(had, step)
         .then(|| {
             shared
-                .issuer
+                .issuer()
                 .master(&name(shared, remote), address(remote)?)
         })
         .transpose()

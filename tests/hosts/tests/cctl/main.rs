@@ -7,9 +7,11 @@
 )]
 
 mod backed_up;
+mod cut_off;
 mod killed;
 mod killed_recovery;
 mod life;
+mod moved;
 mod power;
 mod recovered;
 mod refused;

@@ -231,7 +231,7 @@ pub(crate) fn flipped(bytes: &[u8]) -> Vec<u8> {
 
 /// What was there when the snapshot was taken is there, what came later is not, pods of workers were not touched, and what
 /// is new is done.
-fn is_as_it_was(ground: &Ground, admin: &Admin<'_>, before: &[String], seen: u64) {
+pub(crate) fn is_as_it_was(ground: &Ground, admin: &Admin<'_>, before: &[String], seen: u64) {
     admin.check_healthy(&ground.hosts, MASTERS, READY).unwrap();
     assert!(has(admin, "before") && !has(admin, "after"));
     assert!(
@@ -264,7 +264,7 @@ fn is_as_it_was(ground: &Ground, admin: &Admin<'_>, before: &[String], seen: u64
 }
 
 /// The revision that the API is at.
-fn newest(admin: &Admin<'_>) -> u64 {
+pub(crate) fn newest(admin: &Admin<'_>) -> u64 {
     let raw = admin
         .kubectl([
             "get",
@@ -283,7 +283,7 @@ fn newest(admin: &Admin<'_>) -> u64 {
 }
 
 /// The containers of the web pods, as their kubelet started them.
-fn containers(admin: &Admin<'_>) -> Vec<String> {
+pub(crate) fn containers(admin: &Admin<'_>) -> Vec<String> {
     let pods = admin.get(&["pods", "--selector", "app=web"]).unwrap();
     let mut found: Vec<String> = pods["items"]
         .as_array()

@@ -3,11 +3,21 @@
 use std::path::PathBuf;
 
 use hosts::Admin;
-use lab::{Host, HostSpec};
+use lab::{Host, HostSpec, wait_until};
 
 use crate::recovered::{admin_bundle, booted, containers, is_as_it_was, newest, text};
 use crate::saved::{MASTERS, SNAPSHOT, Saved};
-use crate::timed;
+use crate::{READY, timed};
+
+/// Objects of the cluster that say where the API is.
+const KNOW: [&str; 6] = [
+    "configmap kube-proxy --namespace kube-system",
+    "configmap kubeadm-config --namespace kube-system",
+    "configmap cluster-info --namespace kube-public",
+    "daemonset kube-flannel-ds --namespace kube-flannel",
+    "deployment coredns --namespace kube-system",
+    "pods --all-namespaces",
+];
 
 /// The last number of the address that the API has afterwards.
 const ELSEWHERE: u8 = 101;
@@ -146,19 +156,16 @@ fn nobody_knows_the_old_address(workers: &[Host], admin: &Admin<'_>, old: String
             );
         }
     }
-    for words in [
-        "configmap kube-proxy --namespace kube-system",
-        "configmap kubeadm-config --namespace kube-system",
-        "configmap cluster-info --namespace kube-public",
-        "daemonset kube-flannel-ds --namespace kube-flannel",
-        "deployment coredns --namespace kube-system",
-        "pods --namespace kube-system",
-    ] {
-        let words: Vec<&str> = words.split(' ').collect();
-        let said = admin.get(&words).unwrap().to_string();
-        assert!(
-            !said.contains(&format!("{old}:")) && !said.contains(&format!("\"{old}\"")),
-            "{words:?}"
-        );
-    }
+    // Pods that know it are made anew one after the other.
+    wait_until("nothing to lead to the old address", READY, || {
+        let says = |what: &&str| {
+            let words: Vec<&str> = what.split(' ').collect();
+            let said = admin.get(&words).unwrap().to_string();
+            said.contains(&format!("{old}:")) || said.contains(&format!("\"{old}\""))
+        };
+        let left: Vec<&str> = KNOW.into_iter().filter(says).collect();
+        println!("  {left:?}");
+        Ok(left.is_empty())
+    })
+    .unwrap();
 }

@@ -101,7 +101,4 @@ pub struct FilesPutBack {
     pub files: usize,
     /// The changes that were made.
     pub changes: Vec<String>,
-    /// Files that belonged to somebody else than root: they are root's now.
-    #[serde(default)]
-    pub owners: Vec<PathBuf>,
 }

@@ -72,30 +72,22 @@ fn put_back(context: &mut Context, root: &Path, dry_run: bool) -> Result<(), cli
     };
     let (tool, goal) = (tool(root), "nodeadm files put-back");
     let summary = context.walk(&tool, goal, dry_run, &mut OnHost(&mut *host), &[&phase])?;
-    let put: Vec<_> = index.files.iter().filter(|file| file.put_back).collect();
-    let owned = put.iter().filter(|file| (file.uid, file.gid) != (0, 0));
+    let put = index.files.iter().filter(|file| file.put_back);
     let result = FilesPutBack {
-        files: put.len(),
+        files: put.count(),
         changes: summary
             .changes
             .iter()
             .map(|made| made.change.clone())
             .collect(),
-        owners: owned.map(|file| file.path.clone()).collect(),
     };
-    for path in &result.owners {
-        let note = format!(
-            "{} belonged to somebody else than root: it is root's now",
-            path.display()
-        );
-        context.progress.note(&note);
-    }
-    context.print(&result, |result| match result.changes.len() {
-        0 => format!(
+    context.print(&result, |result| match (dry_run, result.changes.len()) {
+        (_, 0) => format!(
             "{} files are there as they were, nothing was changed\n",
             result.files
         ),
-        n => format!(
+        (true, n) => format!("{n} changes would be made for {} files\n", result.files),
+        (false, n) => format!(
             "{} files are there as they were: {n} changes\n",
             result.files
         ),

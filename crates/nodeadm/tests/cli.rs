@@ -6,7 +6,7 @@
 )]
 
 use std::io::Write as _;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -540,4 +540,56 @@ fn what_makes_no_sense_is_told() {
         reset.starts_with("0\n") && reset.contains("there is nothing to take down"),
         "{reset}"
     );
+}
+
+/// A host's files out of one host and into another; a stream that was cut short or changed changes nothing.
+#[test]
+fn files_go_from_one_host_to_another() {
+    let (from, to) = (host(), host());
+    let put = |root: &Path, path: &str, text: &str| {
+        let path = root.join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o644)).unwrap();
+    };
+    let pod = "metadata: {name: own}\nspec:\n  containers: [{name: c, args: [--config=/c/own.yaml], volumeMounts: [{name: v, mountPath: /c}]}]\n  volumes: [{name: v, hostPath: {path: /srv/own}}]\n";
+    put(from.path(), "etc/kubernetes/manifests/own.yaml", pod);
+    put(from.path(), "srv/own/own.yaml", "a: b\n");
+    let listed = nodeadm(from.path(), &["files", "list"]);
+    assert!(listed.status.success());
+    insta::assert_snapshot!(String::from_utf8(listed.stdout).unwrap(), @r"
+    /etc/kubernetes/manifests/own.yaml (0644, 177 bytes): a static pod
+    /srv/own/own.yaml (0644, 5 bytes): --config of own
+    ");
+    let saved = nodeadm(from.path(), &["files", "save"]);
+    assert!(saved.status.success());
+    let saved = String::from_utf8(saved.stdout).unwrap();
+
+    let there = |path: &str| std::fs::read_to_string(to.path().join(path)).ok();
+    for broken in [&saved[..saved.len() - 1024], &saved.replace("a: b", "a: c")] {
+        let output = nodeadm_told(to.path(), &["files", "put-back"], broken);
+        assert_eq!(output.status.code(), Some(3));
+        assert_eq!(there("etc/kubernetes/manifests/own.yaml"), None);
+    }
+    put(to.path(), "srv/own/own.yaml", "another\n");
+    let put_back = |words: &[&str]| {
+        let words: Vec<&str> = ["files", "put-back"].iter().chain(words).copied().collect();
+        let output = nodeadm_told(to.path(), &words, &saved);
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let said = [put_back(&["--dry-run"]), put_back(&[]), put_back(&[])];
+    insta::assert_snapshot!(said.concat(), @r"
+    6 changes would be made for 2 files
+    2 files are there as they were: 6 changes
+    2 files are there as they were, nothing was changed
+    ");
+    assert_eq!(there("etc/kubernetes/manifests/own.yaml").unwrap(), pod);
+    assert_eq!(there("srv/own/own.yaml").unwrap(), "a: b\n");
+    let aside = std::fs::read_dir(to.path().join("var/lib/nodeadm/aside")).unwrap();
+    assert_eq!(aside.count(), 1);
 }

@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use api::{HostFile, HostFiles};
-use host::{Change, Digest, Error, Inspect, Kind, OnHost, Phase};
+use host::{Change, Digest, Error, Inspect, Kind, OnHost, Phase, Run};
 
 use crate::found::{FOUND, Found};
 use crate::paths;
@@ -114,7 +114,12 @@ impl<'f> PutFilesBack<'f> {
             _ => false,
         };
         match found {
-            Some(found) if same && found.mode == file.mode => return Ok(Vec::new()),
+            Some(found) if same && found.mode == file.mode => {
+                // What a dry run would write is nobody's yet.
+                let owned = (found.uid, found.gid) == (file.uid, file.gid);
+                let chown = (!owned && !seen.is_dry_run()).then(|| own(file));
+                return Ok(chown.into_iter().collect());
+            }
             Some(_) if same => {
                 let (path, mode) = (path.clone(), file.mode);
                 return Ok(vec![Change::SetMode { path, mode }]);
@@ -129,6 +134,14 @@ impl<'f> PutFilesBack<'f> {
         });
         Ok(plan)
     }
+}
+
+/// Gives a file its owner: by number, as it was.
+fn own(file: &HostFile) -> Change {
+    let owner = format!("{}:{}", file.uid, file.gid);
+    let path = file.path.display().to_string();
+    let words = ["--no-dereference", "--", &owner, &path];
+    Change::Run(Run::new("chown", words))
 }
 
 /// Named by what is in it: what is set aside twice is there once.

@@ -235,7 +235,6 @@ impl<W: Write> Write for Writer<W> {
 }
 
 /// A backup that was read to its end, and is what its index says.
-#[derive(Debug)]
 pub struct Whole {
     /// The snapshot's size and digest.
     pub checked: Checked,
@@ -251,6 +250,14 @@ pub struct Whole {
     pub signature: String,
     /// The parts behind the snapshot, by their entries' names.
     pub parts: BTreeMap<String, Vec<u8>>,
+}
+
+/// Keys are in its parts.
+impl std::fmt::Debug for Whole {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let names: Vec<&String> = self.parts.keys().collect();
+        write!(f, "Whole({}, {names:?})", self.index.taken_at)
+    }
 }
 
 /// Reads a backup to its end. The snapshot is only checked, all else is held in memory.

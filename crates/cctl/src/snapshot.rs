@@ -258,7 +258,7 @@ impl<W: Write> Write for Tee<'_, W> {
 }
 
 /// A snapshot in a file here that was read to its end and is whole.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Proven {
     path: PathBuf,
     identity: Identity,
@@ -270,6 +270,13 @@ pub(crate) struct Proven {
     within: Option<u64>,
     /// The control planes' files, by address; of a backup alone.
     pub files: BTreeMap<String, Vec<u8>>,
+}
+
+/// Keys are in a backup's files.
+impl std::fmt::Debug for Proven {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Proven({})", self.path.display())
+    }
 }
 
 impl Proven {

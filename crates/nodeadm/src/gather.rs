@@ -34,7 +34,6 @@ const DEPTH: usize = 8;
 const LINKS: usize = 8;
 
 /// Files and what is said of them.
-#[derive(Debug)]
 pub(crate) struct Gathered {
     pub index: HostFiles,
     /// In the index's order.

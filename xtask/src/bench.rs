@@ -6,6 +6,7 @@
 mod by_hand;
 mod by_hand_bare;
 mod by_hand_phases;
+mod by_hand_recovery;
 mod by_hand_serial;
 mod cluster;
 mod data;
@@ -14,6 +15,8 @@ mod measure;
 mod observe;
 mod prepared;
 mod programs;
+mod recover;
+mod recovery_seen;
 
 use std::path::PathBuf;
 
@@ -36,6 +39,10 @@ pub(crate) struct Arguments {
     /// How often each contender makes its cluster; the median counts
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..))]
     runs: u8,
+
+    /// How many MB of objects the cluster has that `recover` brings back; 2000 has a goal of its own
+    #[arg(long, value_name = "MB", default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=4000))]
+    objects: u32,
 
     /// Measures the tools in this folder instead of building them
     #[arg(long, value_name = "FOLDER")]
@@ -110,6 +117,15 @@ pub(crate) fn main(arguments: &Arguments) -> Outcome {
     }
     if wanted("cluster") {
         rows.extend(cluster::measure(&tools, &supplies, arguments.runs.into())?);
+    }
+    if wanted("recover") {
+        let runs = arguments.runs.into();
+        rows.extend(recover::measure(
+            &tools,
+            &supplies,
+            runs,
+            arguments.objects,
+        )?);
     }
     println!("load at the end: {}\n", load());
     for row in &rows {

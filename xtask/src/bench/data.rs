@@ -204,21 +204,26 @@ fn fill(host: &Host) -> Outcome {
 
 /// As etcdctl reads one: no conditions, puts, nothing else.
 fn transaction(number: u32) -> String {
-    // What is written must not shrink: a generator of numbers that anybody can repeat.
-    let mut seed = u64::from(number).wrapping_mul(6_364_136_223_846_793_005) | 1;
+    let mut letters = letters(number);
     let mut text = String::from("\n");
     for put in 0..PUTS {
         text.push_str(&format!("put /data/{number:06}/{put:03} "));
-        for _ in 0..VALUE {
-            seed ^= seed << 13;
-            seed ^= seed >> 7;
-            seed ^= seed << 17;
-            text.push(char::from(b'a' + (seed % 26) as u8));
-        }
+        text.extend(letters.by_ref().take(VALUE));
         text.push('\n');
     }
     text.push_str("\n\n");
     text
+}
+
+/// Letters without end that do not shrink when they are compressed, by a generator that anybody can repeat.
+pub(crate) fn letters(number: u32) -> impl Iterator<Item = char> {
+    let mut seed = u64::from(number).wrapping_mul(6_364_136_223_846_793_005) | 1;
+    std::iter::repeat_with(move || {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        char::from(b'a' + (seed % 26) as u8)
+    })
 }
 
 /// The most memory that an etcdadm held at once, in MB, looked at until `ended`.

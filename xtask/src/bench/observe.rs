@@ -19,7 +19,7 @@ use crate::Outcome;
 
 /// While the API does not answer, a look costs next to nothing.
 const OFTEN: Duration = Duration::from_millis(50);
-const SOMETIMES: Duration = Duration::from_millis(250);
+pub(crate) const SOMETIMES: Duration = Duration::from_millis(250);
 /// After the contender has said that it is done.
 const LIMIT: Duration = Duration::from_secs(300);
 
@@ -62,12 +62,23 @@ pub(crate) fn observe(
         system: masters * 4 + hosts.len() + 2,
         network: hosts.len(),
     };
+    let watch = |start, over: &AtomicBool| watch(lab, &hosts[0], whole, start, over);
+    beside(lab, watch, contender)
+}
+
+/// Runs `contender`, and `watch` in the lab's network beside it, which is told when it began, and is told to give up when
+/// the contender failed, or ended long ago.
+pub(crate) fn beside(
+    lab: &Lab,
+    watch: impl FnOnce(Instant, &AtomicBool) -> Result<Times, String> + Send,
+    contender: impl FnOnce() -> Outcome,
+) -> Outcome<Times> {
     let over = AtomicBool::new(false);
     let cpu = cpu_seconds(lab)?;
     let start = Instant::now();
     std::thread::scope(|scope| {
         let watching = scope.spawn(|| {
-            lab.in_net(|| watch(lab, &hosts[0], whole, start, &over))
+            lab.in_net(|| watch(start, &over))
                 .map_err(|error| error.to_string())
                 .and_then(|seen| seen)
         });
@@ -96,12 +107,11 @@ fn watch(
     start: Instant,
     over: &AtomicBool,
 ) -> Result<Times, String> {
-    let url = |path: &str| format!("https://{}:6443{path}", lab.net().address(VIP));
-    let mut times = Times::default();
-    let anybody = agent(None);
-    let ready = || matches!(anybody.get(url("/readyz")).call(), Ok(a) if a.status() == 200);
-    until("the API", OFTEN, over, ready)?;
-    times.api = start.elapsed().as_secs_f64();
+    let url = |path: &str| url(lab, path);
+    let mut times = Times {
+        api: api(lab, start, over)?,
+        ..Times::default()
+    };
 
     let mut admin = None;
     until("an admin's kubeconfig", SOMETIMES, over, || {
@@ -147,7 +157,20 @@ fn watch(
     Ok(times)
 }
 
-fn until(
+/// A place of the API at the common address.
+pub(crate) fn url(lab: &Lab, path: &str) -> String {
+    format!("https://{}:6443{path}", lab.net().address(VIP))
+}
+
+/// When the API was ready at the common address.
+pub(crate) fn api(lab: &Lab, start: Instant, over: &AtomicBool) -> Result<f64, String> {
+    let (anybody, url) = (agent(None), url(lab, "/readyz"));
+    let ready = || matches!(anybody.get(&url).call(), Ok(a) if a.status() == 200);
+    until("the API", OFTEN, over, ready)?;
+    Ok(start.elapsed().as_secs_f64())
+}
+
+pub(crate) fn until(
     what: &str,
     pause: Duration,
     over: &AtomicBool,
@@ -183,7 +206,7 @@ fn ready_of(list: &Value) -> (usize, Vec<String>) {
 }
 
 /// The watcher asks nothing that it would act on: whose certificate answers is not its business.
-fn agent(client: Option<ClientCert>) -> Agent {
+pub(crate) fn agent(client: Option<ClientCert>) -> Agent {
     let tls = TlsConfig::builder()
         .disable_verification(true)
         .client_cert(client)
@@ -197,21 +220,21 @@ fn agent(client: Option<ClientCert>) -> Agent {
         .into()
 }
 
-/// The client certificate in a kubeconfig.
-fn client(kubeconfig: &str) -> Option<ClientCert> {
+/// The client certificate in a kubeconfig, be it YAML or JSON.
+pub(crate) fn client(kubeconfig: &str) -> Option<ClientCert> {
     let pem = |name: &str| {
-        let line = kubeconfig
-            .lines()
-            .find_map(|line| line.trim().strip_prefix(name))?;
-        STANDARD.decode(line.trim().trim_matches('"')).ok()
+        let (_, rest) = kubeconfig.split_once(name)?;
+        let rest = rest.trim_start_matches(['"', ':', ' ']);
+        let end = rest.find(['"', '\n', ' ']).unwrap_or(rest.len());
+        STANDARD.decode(rest[..end].trim()).ok()
     };
-    let certificates: Vec<_> = parse_pem(&pem("client-certificate-data:")?)
+    let certificates: Vec<_> = parse_pem(&pem("client-certificate-data")?)
         .filter_map(|item| match item {
             Ok(PemItem::Certificate(certificate)) => Some(certificate),
             _ => None,
         })
         .collect();
-    let key = PrivateKey::from_pem(&pem("client-key-data:")?).ok()?;
+    let key = PrivateKey::from_pem(&pem("client-key-data")?).ok()?;
     Some(ClientCert::new_with_certs(&certificates, key))
 }
 

@@ -42,28 +42,14 @@ impl Prepared {
         let addresses: Vec<String> = hosts.iter().map(|h| h.address().to_string()).collect();
         at_once(&hosts, |host| {
             let is_master = hosts[..MASTERS].iter().any(|h| h.name() == host.name());
-            host.put_tree(&supplies.join("bundle.oci"), "/var/cache/klusterkit")?;
-            // cctl keeps the tools that it runs under their digests.
-            for tool in ["etcdadm", "nodeadm"] {
-                let digest = parts::files::sha256_of(&tools.join(tool))?.0;
-                let folder = format!("/var/cache/klusterkit/bin/{digest}/{tool}");
-                host.put(&tools.join(tool), &folder, 0o755)?;
-                host.put(&tools.join(tool), &format!("/root/{tool}"), 0o755)?;
-            }
-            let document = document(&lab, host, &addresses[..MASTERS], is_master)?;
-            host.nsexec(["/root/nodeadm", "prepare", "--config", "-"])?
-                .stdin(document)
-                .timeout(super::cluster::LIMIT)
-                .check()?;
-            if is_master {
-                let version = format!("v{}", NEWEST.etcd);
-                let words = ["/root/etcdadm", "init", "phase", "install-binaries"];
-                host.nsexec(words.into_iter().chain(["--version", &version]))?
-                    .check()?;
-            }
-            host.nsexec(["rm", "/root/etcdadm", "/root/nodeadm"])?
-                .check()?;
-            Ok(())
+            prepare(
+                &lab,
+                host,
+                &addresses[..MASTERS],
+                is_master,
+                tools,
+                supplies,
+            )
         })?;
         lab.stop_all()?;
         lab.checkpoint(&prepared.checkpoint)?;
@@ -83,12 +69,7 @@ impl Prepared {
     pub(crate) fn boot(&self) -> Outcome<(Lab, Vec<Host>)> {
         let lab = self.lab(Some(self.checkpoint.clone()))?;
         let hosts = lab.boot_all()?;
-        at_once(&hosts, |host| {
-            // It would start and fail once a second until it has a configuration: no host that was just prepared does.
-            host.nsexec(["systemctl", "stop", "kubelet"])?.check()?;
-            host.nsexec(["systemctl", "start", "containerd"])?.check()?;
-            Ok(())
-        })?;
+        at_once(&hosts, idle)?;
         Ok((lab, hosts))
     }
 
@@ -119,6 +100,47 @@ impl Drop for Prepared {
     fn drop(&mut self) {
         self.forget();
     }
+}
+
+/// Puts on a fresh host what a control plane or a worker needs, and begins nothing.
+pub(crate) fn prepare(
+    lab: &Lab,
+    host: &Host,
+    masters: &[String],
+    is_master: bool,
+    tools: &Path,
+    supplies: &Path,
+) -> Outcome {
+    host.put_tree(&supplies.join("bundle.oci"), "/var/cache/klusterkit")?;
+    // cctl keeps the tools that it runs under their digests.
+    for tool in ["etcdadm", "nodeadm"] {
+        let digest = parts::files::sha256_of(&tools.join(tool))?.0;
+        let folder = format!("/var/cache/klusterkit/bin/{digest}/{tool}");
+        host.put(&tools.join(tool), &folder, 0o755)?;
+        host.put(&tools.join(tool), &format!("/root/{tool}"), 0o755)?;
+    }
+    let document = document(lab, host, masters, is_master)?;
+    host.nsexec(["/root/nodeadm", "prepare", "--config", "-"])?
+        .stdin(document)
+        .timeout(super::cluster::LIMIT)
+        .check()?;
+    if is_master {
+        let version = format!("v{}", NEWEST.etcd);
+        let words = ["/root/etcdadm", "init", "phase", "install-binaries"];
+        host.nsexec(words.into_iter().chain(["--version", &version]))?
+            .check()?;
+    }
+    host.nsexec(["rm", "/root/etcdadm", "/root/nodeadm"])?
+        .check()?;
+    Ok(())
+}
+
+/// Leaves a prepared host up, and with nothing to do.
+pub(crate) fn idle(host: &Host) -> Outcome {
+    // It would start and fail once a second until it has a configuration: no host that was just prepared does.
+    host.nsexec(["systemctl", "stop", "kubelet"])?.check()?;
+    host.nsexec(["systemctl", "start", "containerd"])?.check()?;
+    Ok(())
 }
 
 /// What `nodeadm prepare` is told; it decides about images and about containerd's configuration.

@@ -16,6 +16,7 @@ mod power;
 mod recovered;
 mod refused;
 mod saved;
+mod secrets;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};

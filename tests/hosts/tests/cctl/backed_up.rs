@@ -7,6 +7,7 @@ use hosts::{Admin, ClusterFile};
 use lab::Host;
 use serde_json::{Value, json};
 
+use crate::killed::{Sign, at, kill_at};
 use crate::recovered::{admin_bundle, booted, flipped, text};
 use crate::saved::{has, mark};
 use crate::{Ground, READY, timed};
@@ -106,6 +107,14 @@ fn a_backup_brings_encrypted_secrets_back() {
         .into_iter()
         .chain(["--accept-new-host-keys", "--yes"])
         .collect();
+    // Killed where files are put back: the same once more finishes it, and nothing else does.
+    let json: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+    let point = at(1, Sign::Change("put-files-back", "put-files-back"));
+    kill_at(&admin, &json, &point);
+    let plain = ["recover", "--yes", "--snapshot", text(&backup)];
+    let refused = admin.cctl(plain).output().unwrap();
+    assert_eq!(refused.code, 3, "{}", refused.error_text());
+    assert!(refused.error_text().contains("--from-backup"));
     timed("recover from the backup", || {
         println!(
             "{}",
@@ -136,6 +145,7 @@ fn a_backup_brings_encrypted_secrets_back() {
         .unwrap();
     let aside = aside.text().unwrap();
     assert!(aside.contains("-policy.yaml"), "{aside}");
+    tells_nobody(&ground.hosts[0]);
     let applied = admin.cctl(["apply"]).check().unwrap();
     assert!(
         applied.text().contains("nothing was changed"),
@@ -280,6 +290,29 @@ fn another_key_is_noticed(host: &Host, admin: &Admin<'_>) {
     assert!(output.text().contains("LACKS: secrets cannot be read"));
     nothing_is_left(host);
     host.write(path, content.as_str(), *mode).unwrap();
+}
+
+/// The key stands in its own file, and nowhere else: not in what nodeadm keeps, not in the log.
+fn tells_nobody(host: &Host) {
+    for words in [
+        &[
+            "grep",
+            "-rlF",
+            KEY,
+            "/var/lib/nodeadm",
+            "/var/lib/etcdadm",
+            "/var/lib/cctl",
+        ][..],
+        &["grep", "-rlF", KEY, "/var/log", "/run/log", "/run/systemd"],
+        &["journalctl", "--no-pager", "--quiet", "--grep", KEY],
+    ] {
+        let found = host
+            .nsexec(words.iter().copied())
+            .unwrap()
+            .output()
+            .unwrap();
+        assert_eq!(found.text(), "", "{words:?}");
+    }
 }
 
 /// Neither a snapshot, nor a mount, nor a unit, nor the unit's own folder.

@@ -160,7 +160,9 @@ fn members_are_static_pods_from_init_to_reset() {
 /// containerd and a kubelet on each host, and etcd's images in its store.
 fn kubelets(ground: &Ground, equipment: &Equipment) {
     let folder = ground.folder.path().join("nodes");
-    let needed = |image: &str| image.contains("/pause:") || image.contains("/kube-proxy:");
+    // nodeadm asks for all that a worker without a network of ours has.
+    let names = ["/pause:", "/kube-proxy:", "/coredns:"];
+    let needed = |image: &str| names.iter().any(|name| image.contains(name));
     let nodes = Nodes::with(equipment.clone(), KUBERNETES, &folder, needed).unwrap();
     let images = folder.join("etcd.tar");
     write_stream(&equipment.etcd_layout(), &images, |entry| {

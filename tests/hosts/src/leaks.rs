@@ -23,6 +23,9 @@ const NESTED: &[u8] = b"LS0tLS1CRUdJTi";
 /// Between two looks at all processes; a look takes about as long.
 const PAUSE: Duration = Duration::from_millis(5);
 
+/// How long reading all of a host may take on a busy machine.
+const LIMIT: Duration = Duration::from_secs(300);
+
 /// What programs and images are made of, which is not written while a cluster lives.
 const PROGRAMS: [&str; 9] = [
     "/boot",
@@ -74,7 +77,7 @@ pub fn contents(host: &Host) -> Result<Vec<Content>, Error> {
         .into_iter()
         .chain(excluded.iter().map(String::as_str))
         .chain(rest);
-    let output = host.nsexec(words)?.output()?;
+    let output = host.nsexec(words)?.timeout(LIMIT).output()?;
     let printed = |text: String| Error::Printed {
         argv: format!("tar on {}", host.name()),
         text,
@@ -162,7 +165,6 @@ impl Keys {
             return Vec::new();
         }
         let mut found = HashSet::new();
-        self.search(bytes, &mut found);
         for text in unfold(bytes) {
             self.search(&text, &mut found);
             self.search(&compact(&text), &mut found);

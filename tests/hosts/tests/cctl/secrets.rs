@@ -42,12 +42,11 @@ fn no_private_key_lies_open() {
         let file = ClusterFile::new(&ground.lab, &ground.hosts, 1, "admin");
         let words = admin.apply_words(&file).unwrap();
         run(&words.iter().map(String::as_str).collect::<Vec<_>>());
-        run(&["get", "kubeconfig", "--file", text(&admin.file(KUBECONFIG))]);
         let snapshot = admin.file("etcd.snapshot");
         run(&["snapshot", "etcd", text(&snapshot)]);
         tell_everybody(host, planted.pem().expose(), &processes);
         run(&["recover", "--snapshot", text(&snapshot), "--yes"]);
-        run(&["status"]);
+        run(&["get", "kubeconfig", "--file", text(&admin.file(KUBECONFIG))]);
         said
     });
     let (told, looks) = (processes.told(), processes.looks());
@@ -102,13 +101,13 @@ fn no_private_key_lies_open() {
         let found = known.iter().any(|(_, found)| found.starts_with(place));
         assert!(found, "the planted key was not found in {place}: {known:?}");
     }
+    assert!(open.is_empty(), "private keys lie open: {open:#?}");
     for key in ["kubernetes", "front-proxy", "service-account", "admin"] {
         assert!(held.contains(key), "{key} was found nowhere: {held:?}");
     }
     for key in ["etcd", "signing"] {
         assert!(!held.contains(key), "{key} is to be in the state alone");
     }
-    assert!(open.is_empty(), "private keys lie open: {open:#?}");
     admin.fetch_kubeconfig().unwrap();
     admin.wait_ready(1, READY).unwrap();
 }

@@ -15,15 +15,15 @@
 //! - the leases of dead leaders go as soon as the API answers (15 s), and workers' kubelets are restarted, which look again
 //!   after half a minute otherwise.
 
-/// See the module; on prepared hosts, with `snapshot.db` and `saved/` in the admin's folder.
+/// See the module; on prepared hosts, with `snapshot.db` and `pki/` in the folder `kept` beside the admin's.
 pub(crate) const RECOVERY: &str = r#"
-on 1 'cat > /root/snapshot.db' < snapshot.db & copying=$!
+on 1 'cat > /root/snapshot.db' < ../kept/snapshot.db & copying=$!
 
 etcd_files
 for n in 1 2 3; do
   sed -i 's/ --client-cert-auth/ --initial-cluster-state existing --max-learners 2 --quota-backend-bytes 8589934592&/' \
     "h$n/etc/systemd/system/etcd.service"
-  cp -p saved/* "h$n/etc/kubernetes/pki/"
+  cp -p ../kept/pki/* "h$n/etc/kubernetes/pki/"
   keepalived_files "$n"
   mkdir -p "h$n/root"
   init_configuration "$n" | sed 's|endpoints: .*|endpoints: ["https://127.0.0.1:2379"]|' > "h$n/root/init.yaml"

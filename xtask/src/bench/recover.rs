@@ -123,11 +123,9 @@ impl<'a> Loss<'a> {
     fn of_a_cluster(tools: &'a Path, supplies: &'a Path, megabytes: u32) -> Outcome<Self> {
         let base = Base::ensure_in(&cache()?)?;
         let folder = cache()?.join("bench-recover");
-        let admins = folder.join("admin");
-        if admins.exists() {
-            std::fs::remove_dir_all(&admins)?;
-        }
         std::fs::create_dir_all(&folder)?;
+        anew(&folder.join("admin"))?;
+        anew(&folder.join("kept"))?;
         let lab = Lab::create(LabConfig::new("bench-recover", folder.join("lab"), &base))?;
         println!("\nmaking a cluster of {HOSTS} hosts, to be lost");
         let mut masters = lab.up(HOSTS, spec())?;
@@ -171,13 +169,13 @@ impl<'a> Loss<'a> {
         println!("writing {objects} objects, {megabytes} MB");
         let start = Instant::now();
         fill(&self.lab, &kubeconfig, objects, megabytes)?;
-        let by_hand = self.folder.join("by-hand");
-        std::fs::create_dir_all(by_hand.join("saved"))?;
+        let kept = self.folder.join("kept");
+        std::fs::create_dir(kept.join("pki"))?;
         for name in SAVED {
             let from = format!("/etc/kubernetes/pki/{name}");
-            self.masters[0].get(&from, &by_hand.join("saved").join(name))?;
+            self.masters[0].get(&from, &kept.join("pki").join(name))?;
         }
-        let snapshot = by_hand.join("snapshot.db");
+        let snapshot = kept.join("snapshot.db");
         let words = ["/opt/bin/etcdctl.sh", "snapshot", "save", "/root/db"];
         self.masters[0].nsexec(words)?.timeout(LIMIT).check()?;
         self.masters[0].get("/root/db", &snapshot)?;
@@ -283,11 +281,12 @@ impl<'a> Loss<'a> {
     }
 
     fn by_hand(&self) -> Outcome {
-        let hosts = self.hosts();
+        let (hosts, folder) = (self.hosts(), self.folder.join("by-hand"));
+        anew(&folder)?;
         let admin = ByHand {
             lab: &self.lab,
             hosts: &hosts,
-            folder: self.folder.join("by-hand"),
+            folder,
             mirror: self.supplies.join("mirror"),
             images: PathBuf::new(),
         };
@@ -319,6 +318,14 @@ fn spec() -> HostSpec {
         disk: Disk::Folder,
         ..HostSpec::default()
     }
+}
+
+/// An empty folder: kubeadm would take what another run has left there for its own.
+fn anew(folder: &Path) -> Outcome {
+    if folder.exists() {
+        std::fs::remove_dir_all(folder)?;
+    }
+    Ok(std::fs::create_dir(folder)?)
 }
 
 fn address(host: &Host) -> String {

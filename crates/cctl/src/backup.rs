@@ -183,15 +183,14 @@ type HostPart = (HostOf, Vec<u8>);
 
 /// What nodeadm prints of a control plane, whole.
 fn files_of(remote: &Remote, include: &[PathBuf]) -> Result<HostPart, Error> {
-    let mut args = vec!["files", "save"];
-    for path in include {
-        let path = path.to_str().unwrap_or_default();
-        args.extend(["--include", path]);
-    }
+    let include: String = include
+        .iter()
+        .map(|path| format!("{}\n", path.display()))
+        .collect();
     let call = ToolCall {
         tool: "nodeadm",
-        args: &args,
-        input: "",
+        args: &["files", "save", "--include-from", "-"],
+        input: &include,
         limit: LIMIT,
     };
     let mut bytes = Bounded(Vec::new());

@@ -312,6 +312,10 @@ pub struct FilesArgs {
     /// This file or folder, too; may be given more than once
     #[arg(long, value_name = "PATH")]
     pub include: Vec<PathBuf>,
+
+    /// Those that this file names, a line each; - is standard input
+    #[arg(long, value_name = "FILE")]
+    pub include_from: Option<String>,
 }
 
 /// token.

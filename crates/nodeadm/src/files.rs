@@ -2,7 +2,7 @@
 //! (the `capsule` crate's `files`), and put back from it.
 
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use api::{FilesPutBack, HostFiles};
@@ -30,7 +30,17 @@ fn look(root: &Path, args: &FilesArgs) -> Result<Gathered, cli::Error> {
     let host = Local::new(root);
     let name = host.read_text(Path::new("/proc/sys/kernel/hostname"))?;
     let name = name.unwrap_or_default();
-    Ok(gather(&host, name.trim(), &args.include)?)
+    let mut include = args.include.clone();
+    if let Some(from) = &args.include_from {
+        let named = cli::read_input(from)?;
+        include.extend(
+            named
+                .lines()
+                .filter(|line| !line.is_empty())
+                .map(PathBuf::from),
+        );
+    }
+    Ok(gather(&host, name.trim(), &include)?)
 }
 
 fn as_text(index: &HostFiles) -> String {

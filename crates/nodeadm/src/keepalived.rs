@@ -45,6 +45,7 @@ global_defs {{
     router_id {name}
     vrrp_version 3
     vrrp_check_unicast_src
+    vrrp_garp_master_delay 1
     vrrp_garp_master_refresh 30
     script_user root
     enable_script_security
@@ -159,6 +160,7 @@ vip: {address: 10.77.0.100, peers: [10.77.0.11, 10.77.0.12, 10.77.0.13]}
             router_id h1
             vrrp_version 3
             vrrp_check_unicast_src
+            vrrp_garp_master_delay 1
             vrrp_garp_master_refresh 30
             script_user root
             enable_script_security

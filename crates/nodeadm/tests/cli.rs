@@ -304,9 +304,9 @@ fn the_tree_that_init_writes() {
     insta::assert_snapshot!(written, @r"
     etc/kubernetes 0755 folder
     etc/kubernetes/keepalived 0755 folder
-    etc/kubernetes/keepalived/keepalived.conf 0644 62fd71b8
+    etc/kubernetes/keepalived/keepalived.conf 0644 68e3b36e
     etc/kubernetes/manifests 0755 folder
-    etc/kubernetes/manifests/keepalived.yaml 0600 d89d16dc
+    etc/kubernetes/manifests/keepalived.yaml 0600 c84ec41f
     etc/kubernetes/pki 0755 folder
     etc/kubernetes/pki/ca.crt 0644 6b23c0d5
     etc/kubernetes/pki/ca.key 0600 20e67a16

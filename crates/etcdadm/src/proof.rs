@@ -1,16 +1,14 @@
 //! A real etcd on loopback, beside whatever else runs: to prove that data can be served, and what it is.
 //!
 //! It shows certificates that nobody else has and takes none but its own client's, so nobody else on the host can read
-//! what it serves. It dies with this process: by `setpriv` where that is there, by [`Drop`] otherwise.
+//! what it serves. It dies with this process: by `setpriv` where that is there, by [`Background`] otherwise.
 
-use std::fs::File;
 use std::net::{Ipv4Addr, TcpListener};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
 use etcd::{Credentials, MemberStatus, Observe};
-use host::{Change, Host};
+use host::{Background, Change, Host};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use pki::{Authority, Profile, San, Usage};
@@ -41,8 +39,7 @@ pub(crate) struct Subject<'s> {
 
 /// An etcd that runs.
 pub(crate) struct Proof {
-    child: Child,
-    log: PathBuf,
+    program: Background,
     /// Where it serves.
     pub(crate) endpoint: String,
     /// What is shown to it.
@@ -103,25 +100,8 @@ impl Proof {
                 command.args([format!("--{side}{flag}"), at(file)]);
             }
         }
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "the log of a program that lives as long as this value, in its own folder"
-        )]
-        let file = File::create(&log).map_err(|source| host::Error::File {
-            action: "write",
-            path: log.clone(),
-            source,
-        })?;
-        let argv = host::process::argv(&command);
-        let child = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(file)
-            .spawn()
-            .map_err(|source| host::Error::Spawn { argv, source })?;
         let mut proof = Self {
-            child,
-            log,
+            program: Background::start(command, log)?,
             endpoint: url(client),
             credentials,
         };
@@ -136,7 +116,7 @@ impl Proof {
     ) -> Result<MemberStatus, Error> {
         let (begun, mut told) = (Instant::now(), false);
         loop {
-            if let Ok(Some(status)) = self.child.try_wait() {
+            if let Some(status) = self.program.ended() {
                 return Err(self.failed(format!("ended with {status}")));
             }
             // Nobody is asked who does not listen yet: a failed connection costs more than a look.
@@ -158,14 +138,11 @@ impl Proof {
 
     /// What it has said.
     pub(crate) fn log(&self) -> String {
-        let text = std::fs::read(&self.log).unwrap_or_default();
-        String::from_utf8_lossy(&text).into_owned()
+        self.program.log()
     }
 
     fn failed(&self, what: String) -> Error {
-        let text = self.log();
-        let lines: Vec<&str> = text.lines().collect();
-        let log = lines[lines.len().saturating_sub(6)..].join("\n");
+        let log = self.program.end_of_log(6).join("\n");
         Error::Proof { what, log }
     }
 
@@ -174,23 +151,16 @@ impl Proof {
     /// # Errors
     /// [`Error::Proof`], when it does not end.
     pub(crate) fn stop(mut self) -> Result<(), Error> {
-        let pid = Pid::from_raw(self.child.id().cast_signed());
+        let pid = Pid::from_raw(self.program.id().cast_signed());
         let _ = kill(pid, Signal::SIGTERM);
         let begun = Instant::now();
         while begun.elapsed() < END {
-            if let Ok(Some(_)) = self.child.try_wait() {
+            if self.program.ended().is_some() {
                 return Ok(());
             }
             std::thread::sleep(POLL);
         }
         Err(self.failed(format!("did not end within {} s", END.as_secs())))
-    }
-}
-
-impl Drop for Proof {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

@@ -15,6 +15,7 @@
 //! [`Runner::run`], then [`Inspect`] and [`Change`].
 
 mod atomic;
+mod background;
 mod change;
 mod digest;
 mod error;
@@ -28,6 +29,7 @@ pub mod process;
 mod run;
 
 pub use atomic::{Pending, write_atomically};
+pub use background::Background;
 pub use change::{Change, Content, Run, UnitAction, Wait};
 pub use digest::{Digest, DigestError, HashingReader};
 pub use error::Error;

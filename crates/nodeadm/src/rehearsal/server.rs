@@ -1,11 +1,10 @@
 //! The two servers of a rehearsal: they end with the value that stands for them.
 
-use std::fs::File;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use host::process;
+use host::Background;
 
 use super::{API, ETCD, program};
 use crate::rehearse::POLL;
@@ -14,8 +13,7 @@ use crate::{Error, paths};
 /// A server that runs.
 pub(super) struct Server {
     name: &'static str,
-    child: Child,
-    log: PathBuf,
+    program: Background,
 }
 
 /// etcd on the restored data. Nothing that it writes is to last.
@@ -59,25 +57,10 @@ pub(super) fn api_server(path: &Path, work: &Path, told: &[String]) -> Result<Se
 }
 
 impl Server {
-    fn start(name: &'static str, mut command: Command, work: &Path) -> Result<Self, Error> {
-        let argv = process::argv(&command);
+    fn start(name: &'static str, command: Command, work: &Path) -> Result<Self, Error> {
         let log = work.join(format!("{}.log", name.replace(' ', "-")));
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "the log of a program that lives as long as this value, in its own folder"
-        )]
-        let file = File::create(&log).map_err(|source| host::Error::File {
-            action: "write",
-            path: log.clone(),
-            source,
-        })?;
-        let child = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(file)
-            .spawn()
-            .map_err(|source| host::Error::Spawn { argv, source })?;
-        Ok(Self { name, child, log })
+        let program = Background::start(command, log)?;
+        Ok(Self { name, program })
     }
 
     /// Waits until `check` sees something.
@@ -94,8 +77,7 @@ impl Server {
             if let Some(seen) = check()? {
                 return Ok(seen);
             }
-            let ended = self.child.try_wait().ok().flatten();
-            let what = match ended {
+            let what = match self.program.ended() {
                 Some(status) => format!("it ended with {status}"),
                 None if begun.elapsed() > limit => "it runs".to_owned(),
                 None => {
@@ -113,19 +95,11 @@ impl Server {
     }
 
     fn end_of_log(&self) -> String {
-        let text = std::fs::read(&self.log).unwrap_or_default();
-        let text = String::from_utf8_lossy(&text).into_owned();
-        let lines: Vec<&str> = text.lines().collect();
-        let last = lines[lines.len().saturating_sub(8)..].iter();
-        let short = last.map(|line| line.chars().take(400).collect::<String>());
+        let last = self.program.end_of_log(8);
+        let short = last
+            .iter()
+            .map(|line| line.chars().take(400).collect::<String>());
         let short: Vec<String> = short.collect();
         format!("\nthe end of its log:\n{}", short.join("\n"))
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }

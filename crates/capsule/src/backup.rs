@@ -23,7 +23,10 @@ use api::HostFiles;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::{BLOCK, CapsuleError, Checked, Metadata, entry, files, header, hex, padding};
+use crate::{
+    BLOCK, CapsuleError, Checked, Metadata, Missing, content, entry, files, fill, header, hex,
+    padding,
+};
 
 /// The state.
 pub const STATE: &str = "state.yaml";
@@ -298,9 +301,9 @@ pub fn read_to(from: &mut dyn Read, to: &mut dyn Write) -> Result<Whole, BackupE
             return damaged("it has no index");
         };
         if name == INDEX {
-            break content(&mut from, &name, size, INDEX_LIMIT)?;
+            break part(&mut from, &name, size, INDEX_LIMIT)?;
         }
-        let bytes = content(&mut from, &name, size, files::STREAM_LIMIT)?;
+        let bytes = part(&mut from, &name, size, files::STREAM_LIMIT)?;
         total += size;
         if total > TOTAL_LIMIT {
             return damaged("its parts are larger than any cluster's");
@@ -311,9 +314,7 @@ pub fn read_to(from: &mut dyn Read, to: &mut dyn Write) -> Result<Whole, BackupE
         }
     };
     let signature = match next(&mut from)? {
-        Some((name, size)) if name == SIGNATURE => {
-            content(&mut from, &name, size, SIGNATURE_LIMIT)?
-        }
+        Some((name, size)) if name == SIGNATURE => part(&mut from, &name, size, SIGNATURE_LIMIT)?,
         _ => return damaged("its index is not signed"),
     };
     end(&mut from)?;
@@ -362,19 +363,12 @@ fn next(from: &mut dyn Read) -> Result<Option<(String, u64)>, BackupError> {
     entry(&block).map_or_else(|| damaged("a header is no header"), |found| Ok(Some(found)))
 }
 
-fn content(from: &mut dyn Read, name: &str, size: u64, limit: u64) -> Result<Vec<u8>, BackupError> {
+/// A part's content, which is not larger than `limit`.
+fn part(from: &mut dyn Read, name: &str, size: u64, limit: u64) -> Result<Vec<u8>, BackupError> {
     if size > limit {
         return damaged(format!("{name} is larger than it can be"));
     }
-    let mut bytes = Vec::new();
-    from.take(size)
-        .read_to_end(&mut bytes)
-        .map_err(BackupError::Io)?;
-    if (bytes.len() as u64) < size {
-        return damaged("it is cut short");
-    }
-    fill(from, &mut padding(size))?;
-    Ok(bytes)
+    Ok(content(from, size)?)
 }
 
 /// Two blocks of zeros, and nothing behind them. What seals a file shows a missing end only to who reads to it.
@@ -388,13 +382,13 @@ fn end(from: &mut dyn Read) -> Result<(), BackupError> {
     damaged("it does not end as it should")
 }
 
-fn fill(from: &mut dyn Read, bytes: &mut [u8]) -> Result<(), BackupError> {
-    from.read_exact(bytes).map_err(|source| {
-        if source.kind() == io::ErrorKind::UnexpectedEof {
-            return BackupError::Damaged("it is cut short".to_owned());
+impl From<Missing> for BackupError {
+    fn from(missing: Missing) -> Self {
+        match missing {
+            Missing::CutShort => Self::Damaged("it is cut short".to_owned()),
+            Missing::Unread(source) => Self::Io(source),
         }
-        BackupError::Io(source)
-    })
+    }
 }
 
 #[cfg(test)]

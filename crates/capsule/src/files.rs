@@ -15,7 +15,7 @@ use std::path::{Component, Path};
 use api::HostFiles;
 use sha2::{Digest as _, Sha256};
 
-use crate::{BLOCK, entry, header, hex, padding};
+use crate::{BLOCK, Missing, content, entry, fill, header, hex, padding};
 
 /// The index.
 const INDEX: &str = "files.json";
@@ -170,31 +170,16 @@ fn next(from: &mut dyn Read) -> Result<(String, u64), FilesError> {
     entry(&block).map_or_else(|| foreign("a header is damaged, or a file is missing"), Ok)
 }
 
-fn content(from: &mut dyn Read, size: u64) -> Result<Vec<u8>, FilesError> {
-    // What is said is bounded by the caller; what comes is taken as it comes.
-    let mut bytes = Vec::new();
-    let taken = from.take(size).read_to_end(&mut bytes);
-    taken.map_err(|source| FilesError::Io {
-        action: "read",
-        source,
-    })?;
-    if (bytes.len() as u64) < size {
-        return foreign("they are cut short");
+impl From<Missing> for FilesError {
+    fn from(missing: Missing) -> Self {
+        match missing {
+            Missing::CutShort => Self::Foreign("they are cut short".to_owned()),
+            Missing::Unread(source) => Self::Io {
+                action: "read",
+                source,
+            },
+        }
     }
-    fill(from, &mut padding(size))?;
-    Ok(bytes)
-}
-
-fn fill(from: &mut dyn Read, bytes: &mut [u8]) -> Result<(), FilesError> {
-    from.read_exact(bytes).map_err(|source| {
-        if source.kind() == io::ErrorKind::UnexpectedEof {
-            return FilesError::Foreign("they are cut short".to_owned());
-        }
-        FilesError::Io {
-            action: "read",
-            source,
-        }
-    })
 }
 
 #[cfg(test)]

@@ -366,13 +366,42 @@ fn read_metadata(from: &mut dyn Read, size: u64) -> Result<Metadata, CapsuleErro
     understood.map_err(|e| CapsuleError::Metadata(format!("cannot be understood: {e}")))
 }
 
-fn fill(from: &mut dyn Read, block: &mut [u8]) -> Result<(), CapsuleError> {
-    from.read_exact(block).map_err(|source| {
-        if source.kind() == io::ErrorKind::UnexpectedEof {
-            return CapsuleError::Foreign("it is too short");
+/// Bytes that were to come and did not.
+enum Missing {
+    /// There are no more.
+    CutShort,
+    /// They cannot be read.
+    Unread(io::Error),
+}
+
+impl From<Missing> for CapsuleError {
+    fn from(missing: Missing) -> Self {
+        match missing {
+            Missing::CutShort => Self::Foreign("it is too short"),
+            Missing::Unread(source) => io_error("read")(source),
         }
-        io_error("read")(source)
+    }
+}
+
+fn fill(from: &mut dyn Read, bytes: &mut [u8]) -> Result<(), Missing> {
+    from.read_exact(bytes).map_err(|source| {
+        if source.kind() == io::ErrorKind::UnexpectedEof {
+            return Missing::CutShort;
+        }
+        Missing::Unread(source)
     })
+}
+
+/// An entry's content with what pads it. Its size is bounded by the caller; what comes is taken as it comes.
+fn content(from: &mut dyn Read, size: u64) -> Result<Vec<u8>, Missing> {
+    let mut bytes = Vec::new();
+    let taken = from.take(size).read_to_end(&mut bytes);
+    taken.map_err(Missing::Unread)?;
+    if (bytes.len() as u64) < size {
+        return Err(Missing::CutShort);
+    }
+    fill(from, &mut padding(size))?;
+    Ok(bytes)
 }
 
 fn pass(check: &mut Check, to: &mut dyn Write, bytes: &[u8]) -> Result<(), CapsuleError> {

@@ -20,10 +20,9 @@ use serde::Serialize;
 use state::{Identity, Recipient, Secrets, State};
 
 use crate::arguments::{ApplyArgs, Backup, BackupTake, BackupVerb};
-use crate::error::Failure;
 use crate::fleet::{Remote, on_all};
 use crate::recover::now;
-use crate::session::{self, Look};
+use crate::session;
 use crate::settings::{Settings, read_text};
 use crate::tool::{self, ToolCall};
 use crate::{Error, snapshot};
@@ -92,8 +91,7 @@ impl<'s> Own<'s> {
         let text = read_text(&settings.state)?;
         let state = state::check(&settings.state, &text, identity)?;
         let (_, secrets) = state::unseal(&settings.state, identity)?;
-        let recipients = state.vouching.recipients.iter().map(|text| text.parse());
-        let recipients = recipients.collect::<Result<_, state::Error>>()?;
+        let recipients = snapshot::recipients(&state)?;
         Ok(Self {
             settings,
             text,
@@ -116,11 +114,7 @@ fn take(context: &mut Context, settings: &Settings, args: &BackupTake) -> Result
     let identity = settings.identity(known.configuration().ssh.identity_file.as_deref())?;
     let own = Own::read(settings, &identity)?;
     let goal = session::goal(&ApplyArgs::default(), Some(&own.state))?;
-    let (looked, failures) =
-        session::visit(context, &goal, Some(&own.state), settings, Look::Facts)?;
-    for failure in &failures {
-        context.progress.note(&format!("left out: {failure}"));
-    }
+    let looked = session::visit_reachable(context, &goal, &own.state, settings)?;
     let masters = goal.masters();
     let (reached, lost): (Vec<&String>, Vec<&String>) = masters
         .iter()
@@ -157,26 +151,10 @@ fn take(context: &mut Context, settings: &Settings, args: &BackupTake) -> Result
         hosts: parts.iter().map(|(host, _)| host.clone()).collect(),
         not_reached: lost.into_iter().cloned().collect(),
     };
-    let mut refused = Vec::new();
-    for address in goal.members() {
-        let Some(remote) = looked.fleet.get(&address) else {
-            continue;
-        };
-        context
-            .progress
-            .note(&format!("{}: take a snapshot", remote.label));
-        match write(remote, path, &own, &parts, &mut index) {
-            Ok(metadata) => return print(context, path, &own.state, &index, metadata),
-            // Its own cluster may be whole on the others' side.
-            Err(error @ Error::Tool { .. }) => refused.push(Failure::on(&remote.label, error)),
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Err(match refused.len() {
-        0 => Error::Refused("no host of an etcd member can be reached".to_owned()),
-        _ => Error::Several(refused),
-    }
-    .into())
+    let metadata = snapshot::of_any_member(context, &goal, &looked.fleet, |remote| {
+        write(remote, path, &own, &parts, &mut index)
+    })?;
+    print(context, path, &own.state, &index, metadata)
 }
 
 type HostPart = (HostOf, Vec<u8>);

@@ -238,6 +238,23 @@ fn without_old(fleet: &Fleet, state: Option<&State>) -> Fleet {
         .collect()
 }
 
+/// Reaches the hosts that can be reached, for their facts alone; tells of the others.
+///
+/// # Errors
+/// As [`visit`].
+pub(crate) fn visit_reachable(
+    context: &mut Context,
+    goal: &Goal,
+    state: &State,
+    settings: &Settings,
+) -> Result<Looked, Error> {
+    let (looked, failures) = visit(context, goal, Some(state), settings, Look::Facts)?;
+    for failure in &failures {
+        context.progress.note(&format!("left out: {failure}"));
+    }
+    Ok(looked)
+}
+
 /// Opens the state, which nobody else works on until this is dropped; `None` while there is none.
 ///
 /// # Errors

@@ -17,8 +17,9 @@ use state::{Identity, Recipient, State};
 use crate::Error;
 use crate::arguments::{ApplyArgs, Snapshot as Verb, SnapshotEtcd};
 use crate::error::Failure;
-use crate::fleet::Remote;
-use crate::session::{self, Look};
+use crate::fleet::{Fleet, Remote};
+use crate::goal::Goal;
+use crate::session;
 use crate::settings::Settings;
 use crate::tool::{self, ToolCall};
 
@@ -55,27 +56,41 @@ pub(crate) fn run(
     let Verb::Etcd(args) = verb;
     let state = state::read(&settings.state).map_err(Error::from)?;
     let goal = session::goal(&ApplyArgs::default(), Some(&state))?;
-    let (looked, failures) = session::visit(context, &goal, Some(&state), settings, Look::Facts)?;
-    for failure in &failures {
-        context.progress.note(&format!("left out: {failure}"));
-    }
+    let looked = session::visit_reachable(context, &goal, &state, settings)?;
+    let taken = of_any_member(context, &goal, &looked.fleet, |remote| {
+        take(remote, &state, args)
+    })?;
+    print(context, &taken)
+}
+
+/// Has a snapshot taken from the first host of a member that can.
+///
+/// # Errors
+/// Where none can, each one's own.
+pub(crate) fn of_any_member<T>(
+    context: &mut Context,
+    goal: &Goal,
+    fleet: &Fleet,
+    mut take: impl FnMut(&Remote) -> Result<T, Error>,
+) -> Result<T, Error> {
     let mut refused = Vec::new();
     for address in goal.members() {
-        let Some(remote) = looked.fleet.get(&address) else {
+        let Some(remote) = fleet.get(&address) else {
             continue;
         };
-        match take(context, remote, &state, args) {
-            Ok(taken) => return print(context, &taken),
+        context
+            .progress
+            .note(&format!("{}: take a snapshot", remote.label));
+        match take(remote) {
             // Its own cluster may be whole on the others' side.
             Err(error @ Error::Tool { .. }) => refused.push(Failure::on(&remote.label, error)),
-            Err(error) => return Err(error.into()),
+            taken => return taken,
         }
     }
     Err(match refused.len() {
         0 => Error::Refused("no host of an etcd member can be reached".to_owned()),
         _ => Error::Several(refused),
-    }
-    .into())
+    })
 }
 
 fn print(context: &Context, taken: &Taken) -> Result<(), cli::Error> {
@@ -98,16 +113,8 @@ fn print(context: &Context, taken: &Taken) -> Result<(), cli::Error> {
 }
 
 /// Has etcdadm on this host take it of the best member.
-fn take(
-    context: &mut Context,
-    remote: &Remote,
-    state: &State,
-    args: &SnapshotEtcd,
-) -> Result<Taken, Error> {
+fn take(remote: &Remote, state: &State, args: &SnapshotEtcd) -> Result<Taken, Error> {
     let path = &args.file;
-    context
-        .progress
-        .note(&format!("{}: take a snapshot", remote.label));
     let recipients = if args.unsealed {
         None
     } else {
@@ -136,7 +143,8 @@ pub(crate) fn of_member(remote: &Remote, state: &State, path: &Path) -> Result<(
     bring(remote, &verb, path, Some(&recipients(state)?)).map(drop)
 }
 
-fn recipients(state: &State) -> Result<Vec<Recipient>, Error> {
+/// Whom the state is sealed for.
+pub(crate) fn recipients(state: &State) -> Result<Vec<Recipient>, Error> {
     let all = state.vouching.recipients.iter();
     Ok(all
         .map(|text| text.parse())

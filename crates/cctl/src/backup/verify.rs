@@ -20,7 +20,7 @@ use super::opened::Opened;
 use super::{OfHost, digest, hosts_as_text};
 use crate::arguments::{ApplyArgs, BackupVerify};
 use crate::fleet::Remote;
-use crate::session::{self, Look, Looked};
+use crate::session::{self, Looked};
 use crate::settings::Settings;
 use crate::tool::{self, Event, ToolCall};
 use crate::work::recovery;
@@ -160,11 +160,7 @@ fn reach(
     opened: &Opened,
 ) -> Result<Reached, cli::Error> {
     let goal = session::goal(&ApplyArgs::default(), Some(&opened.state))?;
-    let (looked, failures) =
-        session::visit(context, &goal, Some(&opened.state), settings, Look::Facts)?;
-    for failure in &failures {
-        context.progress.note(&format!("left out: {failure}"));
-    }
+    let looked = session::visit_reachable(context, &goal, &opened.state, settings)?;
     Ok(Reached { goal, looked })
 }
 
